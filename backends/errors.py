@@ -1,0 +1,44 @@
+"""Owns the errors of `backends`: what is wrong with a device, or with llama.cpp on it.
+
+BackendError
+├── DeviceNotFoundError   3  the device asked for is not there
+├── LlamaMissingError     7  llama-cpp-python is absent or its library does not load
+└── LlamaRefusedError     7  a call into llama.cpp failed (load, context, decode)
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BackendError(Exception):
+    """Any failure of a device or of llama.cpp that we can explain."""
+
+    code: ClassVar[str] = "backend"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class DeviceNotFoundError(BackendError):
+    """The device asked for is not among those found."""
+
+    code = "device_not_found"
+    exit_code = 3
+
+
+class LlamaMissingError(BackendError):
+    """llama-cpp-python is not installed, or its shared library does not load."""
+
+    code = "llama_missing"
+    exit_code = 7
+
+
+class LlamaRefusedError(BackendError):
+    """A call into llama.cpp failed without killing the process."""
+
+    code = "llama_refused"
+    exit_code = 7

@@ -1,0 +1,56 @@
+"""Owns what a load asks for (`LoadRequest`) and what llama.cpp is told (`EngineParameters`).
+
+The first is the plan's language: a context, cache types, how many layers to offload, or "as
+many as go". The second names llama.cpp's own parameters one for one; `dispatch` turns one into
+the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+FlashAttention = Literal["auto", "on", "off"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadRequest:
+    """What the user and the plan want, before a device is chosen."""
+
+    model_path: str
+    n_ctx: int
+    n_layer: int
+    """Transformer blocks in the model; the output layer counts as one more when offloading."""
+    n_batch: int = 2048
+    n_ubatch: int = 512
+    type_k: str = "f16"
+    type_v: str = "f16"
+    flash_attn: FlashAttention = "auto"
+    n_gpu_layers: int | None = None
+    """None means all of them on a GPU. Ignored on a CPU."""
+    n_threads: int | None = None
+    """None means the backend's choice."""
+    use_mmap: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineParameters:
+    """llama.cpp's load and context parameters, by their own names."""
+
+    model_path: str
+    devices: tuple[str, ...]
+    """ggml device names to offload to; empty means CPU only."""
+    n_gpu_layers: int
+    split_mode: Literal["none", "layer", "row"]
+    tensor_split: tuple[float, ...]
+    """Proportion per device; empty lets llama.cpp split by free memory."""
+    use_mmap: bool
+    n_ctx: int
+    n_batch: int
+    n_ubatch: int
+    n_seq_max: int
+    n_threads: int
+    n_threads_batch: int
+    flash_attn: FlashAttention
+    type_k: str
+    type_v: str

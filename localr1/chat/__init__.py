@@ -1,0 +1,1 @@
+"""A conversation with a reasoning model: template, thinking splitter, history, events."""

@@ -1,0 +1,119 @@
+"""Owns the command line's frame: global options, lazily loaded verbs, and exit codes.
+
+A verb's module is imported when the verb runs, so that `--help` imports neither numpy nor
+textual. This is one of the three places that catch everything: no user ever sees a traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any
+
+import click
+
+from backends.errors import BackendError
+from localr1 import __version__
+from localr1.cli.output import Output
+from localr1.errors import EXIT_INTERRUPTED, EXIT_UNEXPECTED, EXIT_USAGE, LocalR1Error, UsageError
+from quant.errors import QuantError
+
+_VERBS: dict[str, str] = {
+    "ask": "One question, one answer: answer on stdout, thinking on stderr.",
+    "chat": "Talk to a model, in the terminal interface or --plain.",
+    "convert": "Turn a checkpoint into a GGUF file, 4-bit by default.",
+    "demo": "The embedded model: convert it, plan its memory, talk to it.",
+    "devices": "What this machine can compute on, and what is missing.",
+    "plan": "What a model needs in memory, buffer by buffer.",
+}
+
+_EPILOG = """\
+\b
+Exit codes:
+  0 ok                    5 blocked by --offline   9 disk full
+  1 unexpected            6 file damaged/refused  10 thinking left no answer
+  2 usage                 7 engine died          130 interrupted, or the
+  3 not found             8 context overflow         reader of stdout left
+  4 does not fit
+"""
+
+
+class _LazyGroup(click.Group):
+    """A group that knows its verbs by name and imports them when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        module = importlib.import_module(f"localr1.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # the default would import every verb for its first line of help
+        with formatter.section("Verbs"):
+            formatter.write_dl(sorted(_VERBS.items()))
+
+
+@click.group(
+    cls=_LazyGroup,
+    invoke_without_command=True,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name="localr1")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Run reasoning models on this machine. Nothing leaves it."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def run(argv: list[str]) -> int:
+    """Run the command line and return its exit code; every failure is one line on stderr."""
+    try:
+        result: Any = cli.main(args=argv, prog_name="localr1", standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        Output().narrate("localr1: interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        return _reader_left()
+    except click.ClickException as exc:
+        Output().error(UsageError(exc.format_message(), hint="see localr1 --help"))
+        return EXIT_USAGE
+    except Exception as exc:  # noqa: BLE001 - the outermost edge of the process
+        return _failed(exc, as_json="--json" in argv)
+    return result if isinstance(result, int) else 0
+
+
+def _failed(exc: Exception, *, as_json: bool) -> int:
+    output = Output(as_json=as_json)
+    if isinstance(exc, LocalR1Error | QuantError | BackendError):
+        output.error(exc)
+        return exc.exit_code
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="localr1-error-", suffix=".txt", delete=False
+    ) as report:
+        traceback.print_exception(exc, file=report)
+    output.error(
+        LocalR1Error(
+            f"unexpected {type(exc).__name__}: {exc}",
+            hint=f"a bug; please report it with {Path(report.name)}",
+        )
+    )
+    return EXIT_UNEXPECTED
+
+
+def _reader_left() -> int:
+    # the interpreter would flush stdout at exit and complain again
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    Output().narrate("localr1: the reader of stdout went away; stopped")
+    return EXIT_INTERRUPTED

@@ -1,0 +1,135 @@
+"""Owns stdout and stderr: the only writer to either.
+
+stdout is data (an answer, a table, JSON), stderr is narration (thinking, progress, notices,
+errors). Progress is drawn on a terminal only, and taken away before anything else is written.
+Everything foreign goes through `safe_text` here, once more: a gate that costs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol, TextIO
+
+from localr1.terminal_text import safe_line, safe_text
+from localr1.units import format_duration
+
+_REDRAW_S = 0.1
+_STYLES = {"dim": "\x1b[2m", "bold": "\x1b[1m", "red": "\x1b[31m"}
+
+
+class ExplainedError(Protocol):
+    """What the error trees of localr1, quant and backends have in common."""
+
+    @property
+    def code(self) -> str:
+        """The machine's word for it."""
+        ...
+
+    @property
+    def message(self) -> str:
+        """What happened, where."""
+        ...
+
+    @property
+    def hint(self) -> str:
+        """What to do."""
+        ...
+
+
+class Output:
+    """Where a verb writes. One object per run, made from the global options."""
+
+    def __init__(
+        self,
+        *,
+        as_json: bool = False,
+        quiet: bool = False,
+        verbose: bool = False,
+        stdout: TextIO | None = None,
+        stderr: TextIO | None = None,
+    ) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self.verbose = verbose
+        self._stdout = sys.stdout if stdout is None else stdout
+        self._stderr = sys.stderr if stderr is None else stderr
+        self._has_progress = False
+        self._drawn_s = 0.0
+        self._started_s = time.monotonic()
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person watches: both streams are terminals."""
+        return self._stdout.isatty() and self._stderr.isatty()
+
+    def data(self, text: str, *, end: str = "\n") -> None:
+        """Write data to stdout at once."""
+        self.clear_progress()
+        self._stdout.write(safe_text(text) + end)
+        self._stdout.flush()
+
+    def json(self, document: Mapping[str, Any], *, indent: int | None = None) -> None:
+        """One JSON document, on one line unless `indent` is given."""
+        self.clear_progress()
+        self._stdout.write(json.dumps(document, ensure_ascii=False, indent=indent) + "\n")
+        self._stdout.flush()
+
+    def narrate(self, text: str, *, style: str = "", end: str = "\n") -> None:
+        """Write narration to stderr, unless quiet."""
+        if self.quiet:
+            return
+        self.clear_progress()
+        self._stderr.write(self._styled(safe_text(text), style) + end)
+        self._stderr.flush()
+
+    def detail(self, text: str) -> None:
+        """Narration for `-v` only."""
+        if self.verbose:
+            self.narrate(text, style="dim")
+
+    def error(self, error: ExplainedError) -> None:
+        """One line that says what happened, and the hint on the same line. Also when quiet."""
+        if self.as_json:
+            self.json(
+                {"type": "error", "code": error.code, "message": error.message, "hint": error.hint}
+            )
+        self.clear_progress()
+        hint = f" ({safe_line(error.hint)})" if error.hint else ""
+        line = self._styled("localr1: ", "red") + safe_line(error.message) + hint
+        self._stderr.write(line + "\n")
+        self._stderr.flush()
+
+    def progress(self, label: str, done: float, total: float, *, note: str = "") -> None:
+        """Draw a bar on one moving line; does nothing off a terminal or when quiet."""
+        if self.quiet or self.as_json or not self._stderr.isatty():
+            return
+        now_s = time.monotonic()
+        if not self._has_progress:
+            self._started_s = now_s
+        elif now_s - self._drawn_s < _REDRAW_S and done < total:
+            return
+        self._drawn_s = now_s
+        self._has_progress = True
+        share = min(done / total, 1.0) if total else 0.0
+        filled = round(share * 24)
+        bar = "█" * filled + "░" * (24 - filled)
+        elapsed_s = now_s - self._started_s
+        left = f", {format_duration(elapsed_s / share - elapsed_s)} left" if share > 0.02 else ""
+        self._stderr.write(f"\r\x1b[K{safe_line(label)} {bar} {share:4.0%} {note}{left}")
+        self._stderr.flush()
+
+    def clear_progress(self) -> None:
+        """Take the progress line away."""
+        if self._has_progress:
+            self._stderr.write("\r\x1b[K")
+            self._stderr.flush()
+            self._has_progress = False
+
+    def _styled(self, text: str, style: str) -> str:
+        if not style or not self._stderr.isatty() or os.environ.get("NO_COLOR"):
+            return text
+        return f"{_STYLES[style]}{text}\x1b[0m"

@@ -1,0 +1,146 @@
+"""Owns the errors of `localr1` and the exit codes of the command line.
+
+    LocalR1Error
+    ├── UsageError               2  what was asked makes no sense
+    ├── ModelNotFoundError       3  no such model, file or directory
+    ├── DoesNotFitError          4  the plan says no
+    ├── ModelFileError           6  damaged, hostile or not what it claims
+    │   └── TemplateRefusedError 6  the chat template fails or costs too much
+    ├── EngineError              7  the child process
+    │   ├── EngineStartError     7  never became ready
+    │   ├── EngineDiedError      7  died while working
+    │   └── EngineRefusedError   7  is alive but llama.cpp said no (load failed, bad request)
+    └── ContextOverflowError     8  the prompt is longer than the context
+
+`quant.errors.QuantError` and `backends.errors.BackendError` are trees of their own with the same
+four attributes (`code`, `exit_code`, `message`, `hint`), so that the command line treats all alike.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+EXIT_OK = 0
+EXIT_UNEXPECTED = 1
+EXIT_USAGE = 2
+EXIT_NOT_FOUND = 3
+EXIT_DOES_NOT_FIT = 4
+EXIT_OFFLINE = 5
+EXIT_DAMAGED = 6
+EXIT_ENGINE_DIED = 7
+EXIT_CONTEXT_OVERFLOW = 8
+EXIT_DISK_FULL = 9
+EXIT_NO_ANSWER = 10
+EXIT_INTERRUPTED = 130
+
+
+class LocalR1Error(Exception):
+    """Any failure that localr1 explains: one line of what and where, and what to do about it."""
+
+    code: ClassVar[str] = "unexpected"
+    exit_code: ClassVar[int] = EXIT_UNEXPECTED
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(LocalR1Error):
+    """The request itself makes no sense."""
+
+    code = "usage"
+    exit_code = EXIT_USAGE
+
+
+class ModelNotFoundError(LocalR1Error, FileNotFoundError):
+    """No such model, file or directory."""
+
+    code = "not_found"
+    exit_code = EXIT_NOT_FOUND
+
+    def __str__(self) -> str:
+        # FileNotFoundError would print errno and None
+        return self.message
+
+
+class DoesNotFitError(LocalR1Error):
+    """The memory plan says that the model does not fit this machine."""
+
+    code = "does_not_fit"
+    exit_code = EXIT_DOES_NOT_FIT
+
+
+class ModelFileError(LocalR1Error):
+    """The file is damaged, hostile or not what it claims to be."""
+
+    code = "file_damaged"
+    exit_code = EXIT_DAMAGED
+
+
+class TemplateRefusedError(ModelFileError):
+    """The model's chat template fails, is too big, or costs too much to render."""
+
+    code = "template_refused"
+
+
+class EngineError(LocalR1Error):
+    """Something is wrong with the engine's child process."""
+
+    code = "engine"
+    exit_code = EXIT_ENGINE_DIED
+
+
+class EngineStartError(EngineError):
+    """The child process did not become ready."""
+
+    code = "engine_start"
+
+
+class EngineDiedError(EngineError):
+    """The child process died, hung or spoke nonsense while it was working."""
+
+    code = "engine_died"
+
+
+class EngineRefusedError(EngineError):
+    """The child is alive, but llama.cpp refused what was asked of it."""
+
+    code = "engine_refused"
+
+
+class ContextOverflowError(LocalR1Error):
+    """The prompt does not fit into the context; nothing was cut."""
+
+    code = "context_overflow"
+    exit_code = EXIT_CONTEXT_OVERFLOW
+
+    def __init__(self, n_prompt: int, n_ctx: int) -> None:
+        super().__init__(
+            f"the conversation is {n_prompt} tokens long, the context holds {n_ctx}",
+            hint=f"use --ctx {_round_up(n_prompt + 1024)} or more, or clear the conversation",
+        )
+        self.n_prompt = n_prompt
+        self.n_ctx = n_ctx
+
+
+def _round_up(n_tokens: int) -> int:
+    return -(-n_tokens // 1024) * 1024
+
+
+EXIT_CODE_OF: dict[str, int] = {
+    cls.code: cls.exit_code
+    for cls in (
+        UsageError,
+        ModelNotFoundError,
+        DoesNotFitError,
+        ModelFileError,
+        TemplateRefusedError,
+        EngineError,
+        EngineStartError,
+        EngineDiedError,
+        EngineRefusedError,
+        ContextOverflowError,
+    )
+}
+"""Exit code by the `code` of an `error` event."""

@@ -1,0 +1,1 @@
+"""The memory plan: what a model needs, buffer by buffer, and whether this machine has it."""

@@ -1,0 +1,68 @@
+"""Owns the errors of `quant`.
+
+QuantError
+├── SourceNotFoundError        3  no checkpoint there
+├── NotACheckpointError        6  a directory without the files of a checkpoint
+├── CheckpointDamagedError     6  headers lie, shards or tensors are missing
+├── UnsupportedError           6  an architecture, tokenizer or dtype we do not know
+├── DiskFullError              9  no room for the output
+└── OutputExistsError          2  will not overwrite without being told to
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class QuantError(Exception):
+    """Any failure of a conversion that we can explain."""
+
+    code: ClassVar[str] = "convert"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class SourceNotFoundError(QuantError):
+    """There is nothing at the source path."""
+
+    code = "not_found"
+    exit_code = 3
+
+
+class NotACheckpointError(QuantError):
+    """The directory lacks the files of a checkpoint."""
+
+    code = "not_a_checkpoint"
+    exit_code = 6
+
+
+class CheckpointDamagedError(QuantError):
+    """A header lies, or a shard or tensor is missing."""
+
+    code = "checkpoint_damaged"
+    exit_code = 6
+
+
+class UnsupportedError(QuantError):
+    """An architecture, tokenizer, dtype or quantisation type we do not know."""
+
+    code = "unsupported"
+    exit_code = 6
+
+
+class DiskFullError(QuantError):
+    """There is no room for the output; nothing was left behind."""
+
+    code = "disk_full"
+    exit_code = 9
+
+
+class OutputExistsError(QuantError):
+    """The output exists and overwriting was not asked for."""
+
+    code = "output_exists"
+    exit_code = 2
