@@ -56,7 +56,7 @@ class LoadReport:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A piece of prompt text. Without `parse_special`, `<|im_end|>` and its like stay plain text."""
+    """A piece of prompt text. Without `parse_special`, `<|im_end|>` stays plain text."""
 
     text: str
     parse_special: bool
