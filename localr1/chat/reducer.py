@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from typing import Any
 
 from localr1.events import (
     Answer,
@@ -98,34 +99,37 @@ class Turn:
 
 def reduce(turn: Turn, event: Event) -> Turn:
     """The turn after the event. Events it does not know leave it as it is."""
+    if isinstance(event, Thinking):
+        n_tokens = turn.n_thinking_tokens + event.n_tokens
+        thinking = turn.thinking.append(event.text)
+        return dataclasses.replace(turn, thinking=thinking, n_thinking_tokens=n_tokens)
+    if isinstance(event, Answer):
+        n_tokens = turn.n_answer_tokens + event.n_tokens
+        answer = turn.answer.append(event.text)
+        return dataclasses.replace(turn, answer=answer, n_answer_tokens=n_tokens)
+    return dataclasses.replace(turn, **_changes(turn, event))
+
+
+def _changes(turn: Turn, event: Event) -> dict[str, Any]:
+    """The fields of a turn that an event without text sets."""
+    changes: dict[str, Any] = {}
     match event:
-        case Thinking(text=text, n_tokens=n_tokens):
-            return dataclasses.replace(
-                turn,
-                thinking=turn.thinking.append(text),
-                n_thinking_tokens=turn.n_thinking_tokens + n_tokens,
-            )
-        case Answer(text=text, n_tokens=n_tokens):
-            return dataclasses.replace(
-                turn,
-                answer=turn.answer.append(text),
-                n_answer_tokens=turn.n_answer_tokens + n_tokens,
-            )
-        case Phase(phase=phase):
-            return dataclasses.replace(turn, phase=phase, progress=None)
         case Progress(stage=stage):
-            phase_now = PhaseName.PROMPT if stage == "prompt" else turn.phase
-            return dataclasses.replace(turn, progress=event, phase=phase_now)
+            changes = {"progress": event}
+            if stage == "prompt":
+                changes["phase"] = PhaseName.PROMPT
         case Load():
-            return dataclasses.replace(turn, load=event, progress=None)
+            changes = {"load": event, "progress": None}
         case Prompt():
-            return dataclasses.replace(turn, prompt=event)
+            changes = {"prompt": event}
+        case Phase(phase=phase):
+            changes = {"phase": phase, "progress": None}
         case Stats():
-            return dataclasses.replace(turn, stats=(*turn.stats, event))
+            changes = {"stats": (*turn.stats, event)}
         case Notice():
-            return dataclasses.replace(turn, notices=(*turn.notices, event))
+            changes = {"notices": (*turn.notices, event)}
         case Error():
-            return dataclasses.replace(turn, error=event)
+            changes = {"error": event}
         case End():
-            return dataclasses.replace(turn, end=event, progress=None)
-    return turn
+            changes = {"end": event, "progress": None}
+    return changes
