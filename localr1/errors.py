@@ -102,6 +102,11 @@ class EngineDiedError(EngineError):
 
     code = "engine_died"
 
+    def __init__(self, message: str, *, hint: str = "", is_device_failure: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.is_device_failure = is_device_failure
+        """True when the log blames a GPU or its driver: the CPU may succeed."""
+
 
 class EngineRefusedError(EngineError):
     """The child is alive, but llama.cpp refused what was asked of it."""

@@ -1,0 +1,67 @@
+"""Owns why a child process died: exit status and last log lines in, one sentence and a cause out.
+
+Pure. The log is whatever native code wrote to stderr, so every line is foreign text.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from dataclasses import dataclass
+
+from localr1.terminal_text import safe_line
+
+_MAX_LINE = 300
+# most telling first; ggml prints the assertion, then where the backtrace would be
+_TELLING = (
+    re.compile(r"GGML_ASSERT|ggml_abort|CUDA error|ggml_metal.*error|DEVICE_LOST|ROCm error"),
+    re.compile(r"what\(\):|terminate called|std::\w+"),
+    re.compile(r"out of memory|failed to allocate|unable to allocate|bad_alloc", re.IGNORECASE),
+    re.compile(r"^\w*(Error|Exception): |\berror\b", re.IGNORECASE),
+)
+_DEVICE = re.compile(
+    r"CUDA error|cudaMalloc failed|ggml_metal|kIOGPU|DEVICE_LOST|ErrorDeviceLost|ROCm error|Xid",
+)
+_KILLED = "the system may have run out of memory: choose a smaller model or context"
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """What is known about the end of a child."""
+
+    message: str
+    hint: str
+    is_device_failure: bool
+    """True when the log blames a GPU or its driver: the same work may succeed on the CPU."""
+
+
+def explain_death(name: str, returncode: int | None, log: str) -> Death:
+    """One sentence on how the child called `name` ended.
+
+    `returncode` is that of subprocess: negative for a signal, None when it had to be given up.
+    """
+    line = telling_line(log)
+    message = f"{name} {_how(returncode)}" + (f": {line}" if line else "")
+    hint = _KILLED if returncode == -signal.SIGKILL else ""
+    return Death(message, hint, is_device_failure=bool(_DEVICE.search(log)))
+
+
+def telling_line(log: str) -> str:
+    """The line of a log that says most about a failure, made safe to show; may be empty."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    for pattern in _TELLING:
+        for line in reversed(lines):
+            if pattern.search(line):
+                return safe_line(line)[:_MAX_LINE]
+    return ""
+
+
+def _how(returncode: int | None) -> str:
+    if returncode is None:
+        return "stopped answering"
+    if returncode >= 0:
+        return f"exited with code {returncode}"
+    try:
+        return f"was ended by {signal.Signals(-returncode).name}"
+    except ValueError:
+        return f"was ended by signal {-returncode}"
