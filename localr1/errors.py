@@ -18,7 +18,11 @@ four attributes (`code`, `exit_code`, `message`, `hint`), so that the command li
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
+
+from backends.errors import BackendError
+from quant.errors import QuantError
 
 EXIT_OK = 0
 EXIT_UNEXPECTED = 1
@@ -133,19 +137,17 @@ def _round_up(n_tokens: int) -> int:
     return -(-n_tokens // 1024) * 1024
 
 
+def _tree(
+    base: type[LocalR1Error | QuantError | BackendError],
+) -> Iterator[type[LocalR1Error | QuantError | BackendError]]:
+    yield base
+    for child in base.__subclasses__():
+        yield from _tree(child)
+
+
 EXIT_CODE_OF: dict[str, int] = {
     cls.code: cls.exit_code
-    for cls in (
-        UsageError,
-        ModelNotFoundError,
-        DoesNotFitError,
-        ModelFileError,
-        TemplateRefusedError,
-        EngineError,
-        EngineStartError,
-        EngineDiedError,
-        EngineRefusedError,
-        ContextOverflowError,
-    )
+    for base in (LocalR1Error, QuantError, BackendError)
+    for cls in _tree(base)
 }
 """Exit code by the `code` of an `error` event."""

@@ -1,0 +1,76 @@
+"""`localr1 ask`: one question, one answer, made for pipes."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+
+import click
+
+from localr1.cli.linear import LinearSkin, ThinkingMode
+from localr1.cli.model_options import with_model_options
+from localr1.cli.options import with_output
+from localr1.cli.output import Output
+from localr1.cli.reply import run_reply
+from localr1.errors import UsageError
+from localr1.model_options import ModelOptions
+
+
+@click.command("ask")
+@click.argument("model")
+@click.argument("prompt", nargs=-1)
+@click.option(
+    "--thinking",
+    type=click.Choice([mode.value for mode in ThinkingMode]),
+    default=ThinkingMode.SHOW.value,
+    show_default=True,
+    help="Where the thought goes: stderr, nowhere, or alone on stdout.",
+)
+@with_model_options
+@with_output
+def command(
+    output: Output,
+    model: str,
+    prompt: tuple[str, ...],
+    thinking: str,
+    model_options: ModelOptions,
+) -> int:
+    """Ask MODEL once: the answer on stdout, the thinking on stderr.
+
+    PROMPT is joined with blanks. `-` stands for what comes in through stdin; without a PROMPT, a
+    pipe is read.
+    """
+    text = read_prompt(prompt)
+    return ask_once(output, model, text, ThinkingMode(thinking), model_options)
+
+
+def ask_once(
+    output: Output, model: str, text: str, thinking: ThinkingMode, options: ModelOptions
+) -> int:
+    """Load the model, ask, show, close; the exit code."""
+    from localr1.launch import conversation_with
+
+    skin = LinearSkin(output, thinking)
+    with closing(conversation_with(model, options, on_progress=output.progress)) as conversation:
+        exit_code = run_reply(conversation, skin, conversation.open())
+        return exit_code or run_reply(conversation, skin, conversation.ask(text))
+
+
+def read_prompt(words: tuple[str, ...]) -> str:
+    """The question: words from the command line, with stdin in the place of `-`.
+
+    Raises: UsageError if there is neither, or if stdin is not text.
+    """
+    try:
+        if words:
+            parts = [sys.stdin.read() if word == "-" else word for word in words]
+        elif not sys.stdin.isatty():
+            parts = [sys.stdin.read()]
+        else:
+            raise UsageError("no question", hint='for example: localr1 ask demo "What is 7 × 6?"')
+    except UnicodeDecodeError as exc:
+        raise UsageError(f"stdin is not UTF-8 text: {exc}") from exc
+    text = " ".join(parts)
+    if not text.strip():
+        raise UsageError("the question is empty")
+    return text

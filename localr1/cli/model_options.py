@@ -1,0 +1,70 @@
+"""Owns the options that say how a model is loaded and sampled, shared by ask, chat and demo."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, get_args
+
+import click
+
+from backends.parameters import FlashAttention
+from localr1.model_options import ModelOptions, parse_kv
+
+_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed")
+_OPTIONS = (
+    click.option("--ctx", "n_ctx", type=click.IntRange(min=16), help="Context in tokens."),
+    click.option("--kv", default="f16", show_default=True, help="KV cache type: K or K,V."),
+    click.option(
+        "--flash-attn",
+        type=click.Choice(get_args(FlashAttention)),
+        default="auto",
+        show_default=True,
+        help="Flash attention.",
+    ),
+    click.option(
+        "--gpu-layers", "n_gpu_layers", type=click.IntRange(min=0), help="Layers on the GPU."
+    ),
+    click.option("--device", help="Use this device: a name or kind from `localr1 devices`."),
+    click.option(
+        "--threads", "n_threads", type=click.IntRange(1, 512), help="CPU threads for decoding."
+    ),
+    click.option(
+        "--load-anyway", "loads_anyway", is_flag=True, help="Load even if the plan says no."
+    ),
+    click.option("--system", help="System prompt."),
+    click.option("--max-tokens", type=click.IntRange(min=1), help="Longest reply, in tokens."),
+    click.option("--stop", multiple=True, help="End the answer at this text (may be repeated)."),
+    click.option("--temp", "temperature", type=click.FloatRange(min=0), help="0 is greedy."),
+    click.option("--top-k", type=click.IntRange(min=0), help="0 is off."),
+    click.option("--top-p", type=click.FloatRange(0, 1)),
+    click.option("--min-p", type=click.FloatRange(0, 1)),
+    click.option("--repeat-penalty", type=click.FloatRange(min=0, min_open=True)),
+    click.option("--seed", type=click.IntRange(0, 2**32 - 2), help="Makes sampling repeatable."),
+)
+
+
+def with_model_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: adds the options and passes them on as one `model_options`."""
+
+    @functools.wraps(verb)
+    def run(*args: Any, kv: str, **kwargs: Any) -> Any:
+        type_k, type_v = parse_kv(kv)
+        given = {name: kwargs.pop(name) for name in _SAMPLING}
+        fields = {
+            name: kwargs.pop(name)
+            for name in ModelOptions.__dataclass_fields__
+            if name not in {"type_k", "type_v", "sampling"}
+        }
+        options = ModelOptions(
+            type_k=type_k,
+            type_v=type_v,
+            sampling={name: value for name, value in given.items() if value is not None},
+            **fields,
+        )
+        return verb(*args, model_options=options, **kwargs)
+
+    decorated: Callable[..., Any] = run
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated

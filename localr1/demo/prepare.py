@@ -1,0 +1,26 @@
+"""Owns the way of the embedded checkpoint into the user's cache, as a 4-bit GGUF.
+
+The package ships r1-nano the way its makers publish models (safetensors), so that the demo runs
+the same conversion as any other checkpoint. The result is kept; the second demo starts at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from localr1 import __version__
+from localr1.settings import cache_dir
+
+CHECKPOINT = Path(__file__).parent / "r1-nano"
+FILE_TYPE = "Q4_K_M"
+
+
+def demo_gguf(on_progress: Callable[[float, float], None] | None = None) -> Path:
+    """Path of the converted model; `on_progress(bytes_done, bytes_total)` while it is made."""
+    path = cache_dir() / f"r1-nano-{__version__}-{FILE_TYPE}.gguf"
+    if not path.exists():
+        from quant.pipeline import convert
+
+        convert(CHECKPOINT, path, file_type=FILE_TYPE, on_progress=on_progress, overwrite=True)
+    return path

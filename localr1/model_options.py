@@ -1,0 +1,38 @@
+"""Owns what a user may fix about loading and sampling; None leaves it to the plan or the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from backends.parameters import FlashAttention
+from localr1.errors import UsageError
+
+KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions:
+    """One load and one way of sampling, as far as the user said."""
+
+    n_ctx: int | None
+    type_k: str
+    type_v: str
+    flash_attn: FlashAttention
+    n_gpu_layers: int | None
+    device: str | None
+    n_threads: int | None
+    loads_anyway: bool
+    system: str | None
+    max_tokens: int | None
+    stop: tuple[str, ...]
+    sampling: Mapping[str, float]
+    """Only what was given: keys are the field names of `Sampling`."""
+
+
+def parse_kv(text: str) -> tuple[str, str]:
+    """`q8_0` or `q8_0,f16` as (type_k, type_v). Raises: UsageError naming the known types."""
+    parts = [part.strip().lower() for part in text.split(",")]
+    if len(parts) > 2 or any(part not in KV_TYPES for part in parts):
+        raise UsageError(f"--kv {text} is not a cache type", hint=f"one of {', '.join(KV_TYPES)}")
+    return parts[0], parts[-1]

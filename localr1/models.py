@@ -1,0 +1,33 @@
+"""Owns what a model name on the command line means: a path to a GGUF, or `demo`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from localr1.errors import ModelNotFoundError, UsageError
+
+DEMO = "demo"
+
+
+def resolve(name: str, *, on_progress: Callable[[float, float], None] | None = None) -> Path:
+    """The GGUF file that `name` stands for; converts the embedded model when it is first asked for.
+
+    Raises: ModelNotFoundError if nothing is there; UsageError for a checkpoint directory, which
+    has to be converted first.
+    """
+    if name == DEMO:
+        from localr1.demo.prepare import demo_gguf
+
+        return demo_gguf(on_progress)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        raise UsageError(
+            f"{path} is a directory, a GGUF file is needed",
+            hint=f"convert the checkpoint first: localr1 convert {path}",
+        )
+    if not path.exists():
+        raise ModelNotFoundError(
+            f"there is no model {name}", hint="give the path of a GGUF file, or: demo"
+        )
+    return path

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from localr1.cli.ask import read_prompt
+from localr1.errors import UsageError
+from localr1.model_options import parse_kv
+from tests.support.streams import FakeStream
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("q8_0", ("q8_0", "q8_0")),
+        ("Q8_0, f16", ("q8_0", "f16")),
+    ],
+)
+def test_kv_takes_one_type_or_two(text: str, expected: tuple[str, str]) -> None:
+    assert parse_kv(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "q9_0", "f16,f16,f16", "f16,"])
+def test_unknown_kv_type_is_a_usage_error_that_lists_the_known(text: str) -> None:
+    with pytest.raises(UsageError) as error:
+        parse_kv(text)
+
+    assert "q8_0" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "expected"),
+    [
+        pytest.param(("What", "is", "7?"), "ignored", "What is 7?", id="words"),
+        pytest.param((), "from a pipe", "from a pipe", id="pipe"),
+        pytest.param(("Shorten:", "-"), "long text", "Shorten: long text", id="both"),
+    ],
+)
+def test_question_comes_from_words_and_stdin(
+    words: tuple[str, ...], stdin: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+
+    assert read_prompt(words) == expected
+
+
+def test_no_question_on_a_terminal_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", FakeStream(is_terminal=True))
+
+    with pytest.raises(UsageError):
+        read_prompt(())
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_empty_question_is_a_usage_error(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+
+    with pytest.raises(UsageError):
+        read_prompt(())
