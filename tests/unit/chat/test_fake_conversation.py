@@ -1,4 +1,4 @@
-"""The scripted conversation keeps the promises of the real one, so that skin tests mean something."""
+"""The scripted conversation keeps the promises of the real one."""
 
 from __future__ import annotations
 
