@@ -5,7 +5,9 @@ QuantError
 ├── NotACheckpointError        6  a directory without the files of a checkpoint
 ├── CheckpointDamagedError     6  headers lie, shards or tensors are missing
 ├── UnsupportedError           6  an architecture, tokenizer or dtype we do not know
+├── KernelsMissingError        7  llama.cpp's quantiser is not installed
 ├── DiskFullError              9  no room for the output
+├── OutputNotWritableError     2  the output's directory does not let us
 └── OutputExistsError          2  will not overwrite without being told to
 """
 
@@ -54,11 +56,25 @@ class UnsupportedError(QuantError):
     exit_code = 6
 
 
+class KernelsMissingError(QuantError):
+    """The library that holds llama.cpp's quantiser is not installed or does not load."""
+
+    code = "kernels_missing"
+    exit_code = 7
+
+
 class DiskFullError(QuantError):
     """There is no room for the output; nothing was left behind."""
 
     code = "disk_full"
     exit_code = 9
+
+
+class OutputNotWritableError(QuantError):
+    """The system does not let us write the output there."""
+
+    code = "output_not_writable"
+    exit_code = 2
 
 
 class OutputExistsError(QuantError):

@@ -12,10 +12,15 @@ from localr1.cli.output import Output
 
 
 def with_output(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator: adds the common options and passes `output` as first argument."""
+    """Decorator: adds the common options and passes `output` as first argument.
+
+    Stands above the verb's own options; a verb that uses `-q` itself keeps `--quiet` only.
+    """
+    own_options = getattr(verb, "__click_params__", [])
+    quiet_names = ["-q"] if not any("-q" in option.opts for option in own_options) else []
 
     @click.option("--json", "as_json", is_flag=True, help="One JSON document, or one event a line.")
-    @click.option("-q", "--quiet", is_flag=True, help="No narration on stderr.")
+    @click.option(*quiet_names, "--quiet", is_flag=True, help="No narration on stderr.")
     @click.option("-v", "--verbose", is_flag=True, help="More narration on stderr.")
     @functools.wraps(verb)
     def run(*args: Any, as_json: bool, quiet: bool, verbose: bool, **kwargs: Any) -> Any:

@@ -1,0 +1,115 @@
+"""Owns the verb `convert`: a checkpoint directory becomes one GGUF file.
+
+Default output: the checkpoint's name and the type, in the current directory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from localr1.cli.options import with_output
+from localr1.cli.output import Output
+from localr1.units import format_bytes, format_count, format_duration
+
+if TYPE_CHECKING:
+    from quant.pipeline import ConvertProgress, ConvertResult
+
+_EVENT_EVERY_S = 0.5
+
+
+@click.command()
+@with_output
+@click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
+@click.option(
+    "-q", "--quant", "file_type", metavar="TYPE", default="Q4_K_M", show_default=True,
+    help="F32, F16, BF16, Q8_0, Q4_0, Q4_K_S or Q4_K_M.",
+)  # fmt: skip
+@click.option(
+    "-o", "--output", "target", metavar="OUT", type=click.Path(path_type=Path),
+    help="File or directory to write to.  [default: ./NAME-TYPE.gguf]",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Overwrite the output if it exists.")
+@click.option(
+    "--threads", "n_threads", metavar="N", type=click.IntRange(1, 1024), help="[default: all cores]"
+)
+def command(
+    output: Output,
+    source: Path,
+    file_type: str,
+    target: Path | None,
+    *,
+    force: bool,
+    n_threads: int | None,
+) -> None:
+    """Convert a checkpoint directory SRC (safetensors) into a GGUF file."""
+    from quant.checkpoint import checkpoint_directory
+    from quant.pipeline import convert
+    from quant.recipe import file_type_named
+
+    default_name = f"{checkpoint_directory(source).name}-{file_type_named(file_type).name}.gguf"
+    result = convert(
+        source,
+        _output_path(target, default_name),
+        file_type=file_type,
+        on_progress=_reporter(output),
+        overwrite=force,
+        n_threads=n_threads,
+    )
+    _report(output, result)
+
+
+def _output_path(target: Path | None, default_name: str) -> Path:
+    if target is None:
+        return Path(default_name)
+    return target / default_name if target.is_dir() else target
+
+
+def _reporter(output: Output) -> Callable[[ConvertProgress], None]:
+    started_s = time.monotonic()
+    reported_s = started_s
+
+    def report(progress: ConvertProgress) -> None:
+        nonlocal reported_s
+        now_s = time.monotonic()
+        speed = progress.bytes_done / max(now_s - started_s, 1e-3)
+        output.progress(
+            "converting",
+            progress.bytes_done,
+            progress.bytes_total,
+            note=f"{speed / 1e6:.0f} MB/s",
+        )
+        if output.as_json and now_s - reported_s >= _EVENT_EVERY_S:
+            reported_s = now_s
+            output.json(
+                {
+                    "type": "progress",
+                    "t": round(now_s - started_s, 3),
+                    "bytes_done": progress.bytes_done,
+                    "bytes_total": progress.bytes_total,
+                    "bytes_per_s": round(speed),
+                    "tensor": progress.tensor,
+                }
+            )
+
+    return report
+
+
+def _report(output: Output, result: ConvertResult) -> None:
+    if output.as_json:
+        document = dataclasses.asdict(result) | {"output": str(result.output)}
+        output.json({"type": "result", "t": round(result.seconds, 3), **document})
+        return
+    types = ", ".join(f"{count} {name}" for name, count in sorted(result.tensor_types.items()))
+    output.narrate(
+        f"{result.architecture}, {format_count(result.n_params)} weights, "
+        f"{format_bytes(result.bytes_read)} to {format_bytes(result.bytes_written)} "
+        f"{result.file_type} in {format_duration(result.seconds)}"
+    )
+    output.detail(f"{result.n_tensors} tensors: {types}")
+    output.data(str(result.output))

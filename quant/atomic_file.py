@@ -1,0 +1,93 @@
+"""Owns how the output appears: whole, under its name, or not at all.
+
+The bytes go to a temporary file beside the target, are flushed to the disk, and only then take the
+name. Any failure, Ctrl-C included, removes the temporary file. A killed process can leave a
+`.NAME.xxxxxxxx.part`, never a half-written NAME.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from quant.errors import DiskFullError, OutputExistsError, OutputNotWritableError
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_MAX_NAME_BYTES = 200  # file systems allow 255; the rest is for our prefix and suffix
+
+
+def require_free_target(path: Path, *, overwrite: bool) -> None:
+    """Raises: OutputExistsError unless the target is free or a file that may be overwritten."""
+    if path.is_dir():
+        raise OutputExistsError(f"{path} is a directory", hint="name a file")
+    if path.exists() and not overwrite:
+        raise OutputExistsError(f"{path} exists", hint="overwrite it with --force")
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path, n_bytes: int) -> Iterator[BinaryIO]:
+    """A writable file that becomes `path` when the block ends without an exception.
+
+    Raises: DiskFullError, before the first byte if the disk has less than `n_bytes` left.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _require_space(path, n_bytes)
+        temporary = _temporary_beside(path)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            yield file
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        temporary = None
+        _sync_directory(path.parent)
+    except OSError as exc:
+        raise _explained(exc, path) from exc
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_all(file: BinaryIO, data: memoryview | bytes) -> None:
+    """Write every byte; an unbuffered file may take fewer at a time, as at a full disk."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def _temporary_beside(path: Path) -> Path:
+    stem = path.name.encode()[:_MAX_NAME_BYTES].decode(errors="ignore")
+    return path.with_name(f".{stem}.{secrets.token_hex(4)}.part")
+
+
+def _require_space(path: Path, n_bytes: int) -> None:
+    n_free = shutil.disk_usage(path.parent).free
+    if n_free < n_bytes:
+        raise DiskFullError(
+            f"{path} needs {n_bytes:,} bytes, the disk has {n_free:,} left",
+            hint="free some space, or write to another disk with -o",
+        )
+
+
+def _explained(exc: OSError, path: Path) -> Exception:
+    if exc.errno in _NO_ROOM:
+        return DiskFullError(
+            f"the disk filled up while writing {path}; nothing was left behind",
+            hint="free some space, or write to another disk with -o",
+        )
+    return OutputNotWritableError(f"cannot write {path}: {exc.strerror or exc}")
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

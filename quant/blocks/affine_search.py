@@ -1,0 +1,213 @@
+"""Owns the search for scale and minimum: x is about scale * level + minimum, levels 0 to n_max.
+
+For every block a series of step sizes is tried; each gives levels, the levels give scale and
+minimum by weighted least squares, and the best squared error wins. The minimum of a winner
+replaces the one from which the next levels are counted, so candidates depend on each other and
+must be tried in order. Levels are not kept but computed twice, which is cheaper than storing them.
+
+Source: llama.cpp ggml-quants.c, make_qkx2_quants and make_qkx3_quants without mean absolute error;
+the two do the same arithmetic.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from quant.blocks.compiled import compiled
+from quant.blocks.lanes import LANES, N_SUMS, ONE, STEP, ZERO, Floats, clear
+from quant.blocks.rounding import MAGIC
+
+SIZE = 32  # values of a block
+
+# Rows of the array of parameters, each LANES long.
+STEPS = 0 * LANES  # levels per unit: the candidate being tried
+MINIMUM = 1 * LANES  # of the best candidate so far
+SCALE = 2 * LANES  # of the best candidate so far
+ERROR = 3 * LANES  # of the best candidate so far
+BEST_STEPS = 4 * LANES  # with BEST_ORIGIN: what the levels of the best candidate were computed from
+BEST_ORIGIN = 5 * LANES
+TRIAL_SCALE = 6 * LANES
+TRIAL_MINIMUM = 7 * LANES
+RANGE = 8 * LANES  # largest minus smallest value
+SUM_W = 9 * LANES
+SUM_WX = 10 * LANES
+REACH = 11 * LANES  # largest distance of a value from any origin used
+N_PARAMETERS = 12
+
+DETERMINANT = LANES  # the row of sums that `_solve` reuses
+
+_MAX_REACH = np.float32(2.0**14)
+_MIN_RANGE = np.float32(2.0**-100)
+_MAX_RANGE = np.float32(2.0**100)
+
+
+@compiled
+def search(
+    x: Floats, w: Floats, p: Floats, sums: Floats, n_max: np.float32, first: np.float32,
+    step: np.float32, n_steps: int,
+) -> None:  # fmt: skip
+    """Find SCALE, MINIMUM, BEST_STEPS and BEST_ORIGIN of the block in every lane.
+
+    Candidates have `first + step * i + n_max` levels over the range, for i in 0 to n_steps.
+    """
+    _measure(x, w, p, sums)
+    _start(p, n_max)
+    _sum_errors(x, w, p, sums, n_max)
+    for lane in range(LANES):
+        p[ERROR + lane] = sums[lane]
+    for i in range(n_steps + 1):
+        levels = first + step * np.float32(i) + n_max
+        for lane in range(LANES):
+            p[STEPS + lane] = levels / p[RANGE + lane]
+        _sum_levels(x, w, p, sums, n_max)
+        _solve(p, sums)
+        _sum_errors(x, w, p, sums, n_max)
+        _keep_better(p, sums)
+    _settle_constants(p)
+
+
+@compiled
+def is_ordinary(p: Floats, lane: int) -> bool:
+    """Whether all roundings of this lane's search stayed where adding MAGIC rounds rightly.
+
+    Blocks far from zero with almost no range, or of extreme magnitude, are for llama.cpp itself.
+    """
+    span = p[RANGE + lane]
+    if span == ZERO:
+        return bool(p[REACH + lane] < _MAX_RANGE)
+    return bool(_MIN_RANGE < span < _MAX_RANGE and p[REACH + lane] < _MAX_REACH * span)
+
+
+@compiled
+def _measure(x: Floats, w: Floats, p: Floats, sums: Floats) -> None:
+    clear(sums)
+    for lane in range(LANES):
+        p[MINIMUM + lane] = x[lane]
+        p[RANGE + lane] = x[lane]
+    for i in range(SIZE):
+        for lane in range(LANES):
+            value = x[i * LANES + lane]
+            weight = w[i * LANES + lane]
+            low = p[MINIMUM + lane]
+            high = p[RANGE + lane]
+            p[MINIMUM + lane] = min(low, value)
+            p[RANGE + lane] = max(high, value)
+            sums[lane] += weight
+            sums[LANES + lane] += weight * value
+    for lane in range(LANES):
+        p[SUM_W + lane] = sums[lane]
+        p[SUM_WX + lane] = sums[LANES + lane]
+
+
+@compiled
+def _start(p: Floats, n_max: np.float32) -> None:
+    for lane in range(LANES):
+        low = p[MINIMUM + lane]
+        high = p[RANGE + lane]
+        largest = max(high, -low)
+        low = min(low, ZERO)
+        span = high - low
+        steps = n_max / span
+        p[MINIMUM + lane] = low
+        p[RANGE + lane] = span
+        p[REACH + lane] = largest - low
+        p[STEPS + lane] = steps
+        p[SCALE + lane] = ONE / steps
+        p[TRIAL_SCALE + lane] = ONE / steps
+        p[TRIAL_MINIMUM + lane] = low
+        p[BEST_STEPS + lane] = steps
+        p[BEST_ORIGIN + lane] = low
+
+
+@compiled
+def _level(
+    value: np.float32, origin: np.float32, steps: np.float32, n_max: np.float32
+) -> np.float32:
+    level = (steps * (value - origin) + MAGIC) - MAGIC
+    level = min(n_max, level)
+    return max(ZERO, level)
+
+
+@compiled
+def _sum_levels(x: Floats, w: Floats, p: Floats, sums: Floats, n_max: np.float32) -> None:
+    for i in range(N_SUMS * LANES):
+        sums[i] = ZERO
+    for first in range(0, SIZE, STEP):
+        for lane in range(LANES):
+            steps = p[STEPS + lane]
+            origin = p[MINIMUM + lane]
+            sum_l = sums[lane]
+            sum_l2 = sums[LANES + lane]
+            sum_xl = sums[2 * LANES + lane]
+            for i in range(first, first + STEP):
+                value = x[i * LANES + lane]
+                level = _level(value, origin, steps, n_max)
+                weighted = w[i * LANES + lane] * level
+                sum_l += weighted
+                sum_l2 += weighted * level
+                sum_xl += weighted * value
+            sums[lane] = sum_l
+            sums[LANES + lane] = sum_l2
+            sums[2 * LANES + lane] = sum_xl
+
+
+@compiled
+def _solve(p: Floats, sums: Floats) -> None:
+    for lane in range(LANES):
+        sum_l = sums[lane]
+        sum_l2 = sums[LANES + lane]
+        sum_xl = sums[2 * LANES + lane]
+        sum_w = p[SUM_W + lane]
+        sum_x = p[SUM_WX + lane]
+        determinant = sum_w * sum_l2 - sum_l * sum_l
+        scale = (sum_w * sum_xl - sum_x * sum_l) / determinant
+        minimum = (sum_l2 * sum_x - sum_l * sum_xl) / determinant
+        scale_from_zero = sum_xl / sum_l2
+        is_positive = minimum > ZERO
+        p[TRIAL_SCALE + lane] = scale_from_zero if is_positive else scale
+        p[TRIAL_MINIMUM + lane] = ZERO if is_positive else minimum
+        sums[DETERMINANT + lane] = determinant
+
+
+@compiled
+def _sum_errors(x: Floats, w: Floats, p: Floats, sums: Floats, n_max: np.float32) -> None:
+    for lane in range(LANES):
+        sums[lane] = ZERO
+    for first in range(0, SIZE, STEP):
+        for lane in range(LANES):
+            steps = p[STEPS + lane]
+            origin = p[MINIMUM + lane]
+            scale = p[TRIAL_SCALE + lane]
+            minimum = p[TRIAL_MINIMUM + lane]
+            error = sums[lane]
+            for i in range(first, first + STEP):
+                value = x[i * LANES + lane]
+                difference = scale * _level(value, origin, steps, n_max) + minimum - value
+                error += w[i * LANES + lane] * (difference * difference)
+            sums[lane] = error
+
+
+@compiled
+def _keep_better(p: Floats, sums: Floats) -> None:
+    for lane in range(LANES):
+        error = sums[lane]
+        least = p[ERROR + lane]
+        origin = p[MINIMUM + lane]
+        minimum = p[TRIAL_MINIMUM + lane]
+        reach = p[REACH + lane]
+        is_better = (sums[DETERMINANT + lane] > ZERO) & (error < least)
+        p[ERROR + lane] = error if is_better else least
+        p[SCALE + lane] = p[TRIAL_SCALE + lane] if is_better else p[SCALE + lane]
+        p[BEST_STEPS + lane] = p[STEPS + lane] if is_better else p[BEST_STEPS + lane]
+        p[BEST_ORIGIN + lane] = origin if is_better else p[BEST_ORIGIN + lane]
+        p[MINIMUM + lane] = minimum if is_better else origin
+        p[REACH + lane] = -minimum - minimum if is_better & (-minimum - minimum > reach) else reach
+
+
+@compiled
+def _settle_constants(p: Floats) -> None:
+    """A block without range has scale 0 and all levels 0; its minimum stays."""
+    for lane in range(LANES):
+        is_constant = p[RANGE + lane] == ZERO
+        p[SCALE + lane] = ZERO if is_constant else p[SCALE + lane]
+        p[BEST_STEPS + lane] = ZERO if is_constant else p[BEST_STEPS + lane]

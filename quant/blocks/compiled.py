@@ -1,0 +1,25 @@
+"""Owns how the functions of this package become machine code.
+
+`fastmath` stays off: results must not depend on the order a compiler likes best. The interpreter
+lock is released inside a kernel, so one thread per core quantises its own rows. Division by zero
+gives infinity as in C; the kernels discard such lanes by selecting, not by branching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def compiled(function: _Function) -> _Function:
+    """The function as machine code, made at its first call and kept in numba's cache."""
+    options = {"nogil": True, "error_model": "numpy", "boundscheck": False, "fastmath": False}
+    try:
+        kernel: _Function = numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # no directory to cache in is writable: compile once per process
+        kernel = numba.njit(**options)(function)
+    return kernel

@@ -1,0 +1,134 @@
+"""Owns the numbers in config.json that shape a model: read once, checked, typed.
+
+A missing key means what the model's class in transformers takes it to mean; those defaults come
+from the architecture. Everything that must be there is an error when it is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quant.errors import CheckpointDamagedError, UnsupportedError
+
+_MAX_LAYERS = 512
+_MAX_SIZE = 2**31 - 1
+_KNOWN_ROPE = {"default", "linear", "yarn", "dynamic", "llama3"}
+
+
+@dataclass(frozen=True, slots=True)
+class RopeParameters:
+    """Rotary position embedding: base frequency and how it is stretched."""
+
+    rope_type: str
+    theta: float
+    options: Mapping[str, float]
+    """The numeric rest of `rope_scaling`: factor, original_max_position_embeddings, ..."""
+
+    def required(self, name: str) -> float:
+        """An option without which the type makes no sense."""
+        if name not in self.options:
+            raise CheckpointDamagedError(
+                f"config.json: rope scaling {self.rope_type!r} lacks {name}"
+            )
+        return self.options[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperparameters:
+    """What the tensor shapes and the metadata follow from."""
+
+    n_layer: int
+    n_ctx: int
+    n_embd: int
+    n_ff: int
+    n_head: int
+    n_head_kv: int
+    head_dim: int
+    has_own_head_dim: bool
+    """Whether config.json states head_dim."""
+    n_vocab: int
+    rms_eps: float
+    has_tied_embeddings: bool
+    rope: RopeParameters
+
+    def dimension(self, name: str) -> int:
+        """The size that a tensor rule names."""
+        sizes = {
+            "n_vocab": self.n_vocab,
+            "n_embd": self.n_embd,
+            "n_ff": self.n_ff,
+            "n_q": self.n_head * self.head_dim,
+            "n_kv": self.n_head_kv * self.head_dim,
+        }
+        return sizes[name]
+
+
+def read_hyperparameters(
+    config: Mapping[str, Any], defaults: Mapping[str, float]
+) -> Hyperparameters:
+    """Check and type a config. Raises: CheckpointDamagedError naming the key."""
+    values = {**defaults, **{key: value for key, value in config.items() if value is not None}}
+    n_head = _size(values, "num_attention_heads")
+    values.setdefault("num_key_value_heads", n_head)
+    n_embd, n_head_kv = _size(values, "hidden_size"), _size(values, "num_key_value_heads")
+    has_own_head_dim = "head_dim" in values
+    values.setdefault("head_dim", n_embd // n_head)
+    head_dim = _size(values, "head_dim")
+    if n_head % n_head_kv or head_dim % 2:
+        raise CheckpointDamagedError(
+            f"config.json: {n_head} heads, {n_head_kv} key-value heads of {head_dim} do not fit"
+        )
+    return Hyperparameters(
+        n_layer=_size(values, "num_hidden_layers", maximum=_MAX_LAYERS),
+        n_ctx=_size(values, "max_position_embeddings"),
+        n_embd=n_embd,
+        n_ff=_size(values, "intermediate_size"),
+        n_head=n_head,
+        n_head_kv=n_head_kv,
+        head_dim=head_dim,
+        has_own_head_dim=has_own_head_dim,
+        n_vocab=_size(values, "vocab_size"),
+        rms_eps=_number(values, "rms_norm_eps"),
+        has_tied_embeddings=values.get("tie_word_embeddings", False) is True,
+        rope=_rope(values),
+    )
+
+
+def _rope(values: Mapping[str, Any]) -> RopeParameters:
+    # transformers 5 writes rope_parameters, earlier versions rope_theta and rope_scaling
+    scaling = values.get("rope_parameters") or values.get("rope_scaling") or {}
+    if not isinstance(scaling, dict):
+        raise CheckpointDamagedError("config.json: rope_scaling is no object")
+    rope_type = str(scaling.get("rope_type") or scaling.get("type") or "default").lower()
+    if rope_type not in _KNOWN_ROPE:
+        raise UnsupportedError(
+            f"rope scaling {rope_type[:40]!r} is unknown; "
+            f"known are {', '.join(sorted(_KNOWN_ROPE))}"
+        )
+    options = {
+        key: _number(scaling, key)
+        for key, value in scaling.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    theta = options.pop("rope_theta", None)
+    return RopeParameters(
+        rope_type, theta if theta is not None else _number(values, "rope_theta"), options
+    )
+
+
+def _size(values: Mapping[str, Any], key: str, *, maximum: int = _MAX_SIZE) -> int:
+    value = values.get(key)
+    if type(value) is not int or not 1 <= value <= maximum:
+        raise CheckpointDamagedError(
+            f"config.json: {key} is {str(value)[:40]}, not a whole number from 1 to {maximum:,}"
+        )
+    return value
+
+
+def _number(values: Mapping[str, Any], key: str) -> float:
+    value = values.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 3e38:
+        raise CheckpointDamagedError(f"config.json: {key} is {str(value)[:40]}, not a number")
+    return value

@@ -1,0 +1,161 @@
+"""Owns a conversion from start to end: checkpoint in, GGUF out, nothing in between on the disk.
+
+Everything that can be wrong with the checkpoint's headers is found before the output is created.
+After that the weights stream through once, and the file appears under its name when it is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from quant.architecture import Architecture, architecture_of
+from quant.atomic_file import atomic_file, require_free_target, write_all
+from quant.checkpoint import Checkpoint, open_checkpoint
+from quant.gguf_types import FileType, KeyValues
+from quant.gguf_writer import TensorEntry, encode_header, file_bytes, padding
+from quant.hyperparameters import Hyperparameters, read_hyperparameters
+from quant.metadata import add_general, add_model
+from quant.read_safetensors import MappedShards
+from quant.recipe import MIXES, TypedTensor, choose_types, file_type_named
+from quant.slabs import encoded_slabs
+from quant.tensor_map import MappedTensor, map_tensors
+from quant.tokenizer import add_tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertProgress:
+    """How far the weights have come."""
+
+    bytes_done: int
+    """Of the source."""
+    bytes_total: int
+    tensor: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertResult:
+    """What a conversion made."""
+
+    output: Path
+    architecture: str
+    file_type: str
+    n_tensors: int
+    n_params: int
+    bytes_read: int
+    bytes_written: int
+    seconds: float
+    tensor_types: Mapping[str, int]
+    """Number of tensors by type."""
+
+
+def convert(
+    source: Path,
+    output: Path,
+    *,
+    file_type: str = "Q4_K_M",
+    on_progress: Callable[[ConvertProgress], None] | None = None,
+    overwrite: bool = False,
+    n_threads: int | None = None,
+) -> ConvertResult:
+    """Make a GGUF from a checkpoint directory.
+
+    `n_threads` None means all cores this process may use.
+    Raises: QuantError. Whatever is raised, no new file is left behind.
+    """
+    started_s = time.monotonic()
+    chosen = file_type_named(file_type)
+    checkpoint = open_checkpoint(Path(source))
+    output = Path(output).expanduser().absolute()
+    require_free_target(output, overwrite=overwrite)
+    architecture = architecture_of(checkpoint.config)
+    parameters = read_hyperparameters(checkpoint.config, architecture.defaults)
+    mapped = map_tensors(checkpoint, architecture, parameters)
+    typed = choose_types(mapped, chosen, architecture.name, parameters)
+    entries = [TensorEntry(item.tensor.name, item.tensor.shape, item.tensor_type) for item in typed]
+    n_params = sum(math.prod(tensor.shape) for tensor in mapped)
+    header = encode_header(
+        _metadata(checkpoint, architecture, parameters, chosen, n_params=n_params), entries
+    )
+    n_bytes = file_bytes(header, entries)
+    bytes_read = _write(
+        output, header, n_bytes, typed, n_threads or _n_cores(), on_progress or _ignore
+    )
+    return ConvertResult(
+        output=output,
+        architecture=architecture.name,
+        file_type=chosen.name,
+        n_tensors=len(typed),
+        n_params=n_params,
+        bytes_read=bytes_read,
+        bytes_written=n_bytes,
+        seconds=time.monotonic() - started_s,
+        tensor_types=dict(Counter(entry.tensor_type.name for entry in entries)),
+    )
+
+
+def _metadata(
+    checkpoint: Checkpoint,
+    architecture: Architecture,
+    parameters: Hyperparameters,
+    file_type: FileType,
+    *,
+    n_params: int,
+) -> KeyValues:
+    key_values = KeyValues()
+    key_values.string("general.architecture", architecture.name)
+    add_general(key_values, checkpoint, n_params)
+    add_model(key_values, architecture, parameters, file_type)
+    add_tokenizer(key_values, checkpoint, architecture, parameters)
+    if file_type in MIXES:
+        # llama.cpp's quantiser sets these two anew, which puts them last
+        key_values.move_to_end("general.quantization_version")
+        key_values.move_to_end("general.file_type")
+    return key_values
+
+
+def _write(  # noqa: PLR0917 - private, and each argument is one fact about the file
+    output: Path,
+    header: bytes,
+    n_bytes: int,
+    tensors: Sequence[TypedTensor],
+    n_threads: int,
+    on_progress: Callable[[ConvertProgress], None],
+) -> int:
+    bytes_total = sum(_source_bytes(item.tensor) for item in tensors)
+    bytes_done = 0
+    with (
+        atomic_file(output, n_bytes) as file,
+        contextlib.closing(encoded_slabs(tensors, MappedShards(), n_threads)) as slabs,
+    ):
+        write_all(file, header)
+        tensor_bytes = 0
+        for slab in slabs:
+            write_all(file, slab.data.data.cast("B"))
+            tensor_bytes += slab.data.nbytes
+            if slab.is_last:
+                write_all(file, bytes(padding(tensor_bytes)))
+                tensor_bytes = 0
+            bytes_done += slab.n_source_bytes
+            on_progress(ConvertProgress(bytes_done, bytes_total, slab.typed.tensor.name))
+    return bytes_done
+
+
+def _source_bytes(tensor: MappedTensor) -> int:
+    return math.prod(tensor.shape) * (4 if tensor.dtype == "F32" else 2)
+
+
+def _n_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _ignore(_progress: ConvertProgress) -> None:
+    """Nobody watches."""

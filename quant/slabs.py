@@ -1,0 +1,79 @@
+"""Owns the flow of weights: rows out of the mapped source, through the kernels, in file order.
+
+A slab is a bundle of rows small enough that a few of them per thread cost megabytes whatever the
+size of the tensor. Threads encode slabs ahead of the writer, across tensor borders, so that
+reading, computing and writing overlap.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from quant.dtypes import Array
+from quant.errors import CheckpointDamagedError
+from quant.kernels import encode_rows
+from quant.read_safetensors import MappedShards
+from quant.recipe import TypedTensor
+
+_SLAB_WEIGHTS = 1 << 20  # 4 MiB as float32
+_SLABS_AHEAD_PER_THREAD = 3
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedSlab:
+    """Bytes ready to be written."""
+
+    typed: TypedTensor
+    data: Array
+    n_source_bytes: int
+    is_last: bool
+    """Whether the tensor ends here."""
+
+
+def encoded_slabs(
+    tensors: Sequence[TypedTensor], shards: MappedShards, n_threads: int
+) -> Generator[EncodedSlab]:
+    """All slabs of all tensors in order. Close the generator to stop the threads early."""
+    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="encode")
+    waiting: deque[Future[EncodedSlab]] = deque()
+    try:
+        jobs = (
+            pool.submit(_encode, typed, shards, start, stop)
+            for typed in tensors
+            for start, stop in _row_ranges(typed)
+        )
+        waiting.extend(itertools.islice(jobs, n_threads * _SLABS_AHEAD_PER_THREAD))
+        while waiting:
+            slab = waiting.popleft().result()
+            waiting.extend(itertools.islice(jobs, 1))
+            yield slab
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _row_ranges(typed: TypedTensor) -> Iterator[tuple[int, int]]:
+    n_rows, n_cols = _matrix_shape(typed.tensor.shape)
+    step = max(1, _SLAB_WEIGHTS // n_cols)
+    for start in range(0, n_rows, step):
+        yield start, min(start + step, n_rows)
+
+
+def _matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Rows and columns as `MappedTensor.matrix` has them: a vector is one value per row."""
+    return shape[0], shape[1] if len(shape) > 1 else 1
+
+
+def _encode(typed: TypedTensor, shards: MappedShards, start: int, stop: int) -> EncodedSlab:
+    tensor = typed.tensor
+    matrix = tensor.matrix(shards)
+    order = tensor.row_order()
+    rows = matrix[start:stop] if order is None else matrix[order[start:stop]]
+    try:
+        data = encode_rows(rows, tensor.dtype, typed.tensor_type)
+    except CheckpointDamagedError as exc:
+        raise CheckpointDamagedError(f"tensor {tensor.name}: {exc.message}") from exc
+    return EncodedSlab(typed, data, rows.nbytes, is_last=stop == len(matrix))
