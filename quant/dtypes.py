@@ -27,10 +27,6 @@ NUMPY_OF: dict[str, np.dtype[np.generic]] = {
     "F16": np.dtype("<f2"),
     "BF16": np.dtype("<u2"),
 }
-    "F32": np.dtype("<f4"),
-    "F16": np.dtype("<f2"),
-    "BF16": np.dtype("<u2"),
-}
 """How the bits of the dtypes we convert are held in numpy."""
 
 TENSOR_TYPE_OF = {"F32": TensorType.F32, "F16": TensorType.F16, "BF16": TensorType.BF16}
