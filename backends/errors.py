@@ -1,9 +1,10 @@
 """Owns the errors of `backends`: what is wrong with a device, or with llama.cpp on it.
 
 BackendError
-├── DeviceNotFoundError   3  the device asked for is not there
-├── LlamaMissingError     7  llama-cpp-python is absent or its library does not load
-└── LlamaRefusedError     7  a call into llama.cpp failed (load, context, decode)
+├── DeviceNotFoundError         3  the device asked for is not there
+├── UnsupportedParametersError  2  a combination llama.cpp cannot run
+├── LlamaMissingError           7  llama-cpp-python is absent or its library does not load
+└── LlamaRefusedError           7  a call into llama.cpp failed (load, context, decode)
 """
 
 from __future__ import annotations
@@ -28,6 +29,13 @@ class DeviceNotFoundError(BackendError):
 
     code = "device_not_found"
     exit_code = 3
+
+
+class UnsupportedParametersError(BackendError):
+    """The load parameters contradict each other or name something that does not exist."""
+
+    code = "unsupported_parameters"
+    exit_code = 2
 
 
 class LlamaMissingError(BackendError):

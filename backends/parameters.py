@@ -31,6 +31,8 @@ class LoadRequest:
     n_threads: int | None = None
     """None means the backend's choice."""
     use_mmap: bool = True
+    swa_full: bool = False
+    """True keeps the whole context for sliding-window layers too: more memory, more reuse."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,3 +56,4 @@ class EngineParameters:
     flash_attn: FlashAttention
     type_k: str
     type_v: str
+    swa_full: bool = False

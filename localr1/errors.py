@@ -94,6 +94,11 @@ class EngineError(LocalR1Error):
     code = "engine"
     exit_code = EXIT_ENGINE_DIED
 
+    def __init__(self, message: str, *, hint: str = "", is_device_failure: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.is_device_failure = is_device_failure
+        """True when the log blames a GPU or its driver: the CPU may succeed."""
+
 
 class EngineStartError(EngineError):
     """The child process did not become ready."""
@@ -105,11 +110,6 @@ class EngineDiedError(EngineError):
     """The child process died, hung or spoke nonsense while it was working."""
 
     code = "engine_died"
-
-    def __init__(self, message: str, *, hint: str = "", is_device_failure: bool = False) -> None:
-        super().__init__(message, hint=hint)
-        self.is_device_failure = is_device_failure
-        """True when the log blames a GPU or its driver: the CPU may succeed."""
 
 
 class EngineRefusedError(EngineError):

@@ -20,7 +20,8 @@ _TELLING = (
     re.compile(r"^\w*(Error|Exception): |\berror\b", re.IGNORECASE),
 )
 _DEVICE = re.compile(
-    r"CUDA error|cudaMalloc failed|ggml_metal|kIOGPU|DEVICE_LOST|ErrorDeviceLost|ROCm error|Xid",
+    r"CUDA error|cudaMalloc failed|ggml_metal.*error|kIOGPU|DEVICE_LOST|ErrorDeviceLost"
+    r"|ROCm error|Xid|allocate (CUDA|ROCm|MTL|Metal|Vulkan|SYCL)\w* buffer"
 )
 _KILLED = "the system may have run out of memory: choose a smaller model or context"
 
@@ -43,7 +44,12 @@ def explain_death(name: str, returncode: int | None, log: str) -> Death:
     line = telling_line(log)
     message = f"{name} {_how(returncode)}" + (f": {line}" if line else "")
     hint = _KILLED if returncode == -signal.SIGKILL else ""
-    return Death(message, hint, is_device_failure=bool(_DEVICE.search(log)))
+    return Death(message, hint, is_device_failure=is_device_failure(log))
+
+
+def is_device_failure(log: str) -> bool:
+    """Whether a log blames a GPU or its driver, so that the CPU may do better."""
+    return bool(_DEVICE.search(log))
 
 
 def telling_line(log: str) -> str:

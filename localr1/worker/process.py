@@ -15,12 +15,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 import localr1
 from localr1.errors import EngineDiedError, EngineStartError
@@ -28,12 +25,12 @@ from localr1.worker.channel import Channel
 from localr1.worker.death import explain_death
 from localr1.worker.environment import child_environment
 from localr1.worker.protocol import PROTOCOL_VERSION, FrameError, Message
+from localr1.worker.stall import LOOK_S, StallWatch
 
 _PACKAGE_ROOT = Path(localr1.__file__).resolve().parent.parent
 _LOG_TAIL_BYTES = 64 * 1024
 _SEND_S = 30.0
 _REAP_S = 5.0
-_SLICE_S = 1.0
 
 
 class ChildProcess:
@@ -91,6 +88,8 @@ class ChildProcess:
             raise EngineStartError(exc.message, hint=exc.hint or f"see {self.log_path}") from exc
         if ready is None:
             raise EngineStartError(f"the {self._name} was not ready after {timeout_s:.0f} seconds")
+        if ready["type"] == "refused":
+            raise EngineStartError(str(ready.get("message")), hint=str(ready.get("hint", "")))
         if ready["type"] != "ready" or ready.get("protocol") != PROTOCOL_VERSION:
             raise EngineStartError(
                 f"the {self._name} speaks another protocol than this program",
@@ -133,9 +132,7 @@ class ChildProcess:
         except EOFError as exc:
             raise self._died() from exc
         except FrameError as exc:
-            self.kill()
-            self._death = EngineDiedError(f"the {self._name} sent nonsense: {exc}")
-            raise self._death from exc
+            raise self.reject(str(exc)) from exc
 
     def receive_while_alive(self, stall_s: float) -> Message:
         """The next message, however long it takes, as long as the child works on it.
@@ -143,14 +140,21 @@ class ChildProcess:
         Raises: EngineDiedError as `receive` does, and when the child has used no processor time
         for `stall_s` seconds.
         """
-        watch = StallWatch(self, stall_s)
-        while (message := self.receive(_SLICE_S)) is None:
-            watch.check()
+        watch = StallWatch(self.pid, stall_s)
+        while (message := self.receive(LOOK_S)) is None:
+            if watch.has_stalled():
+                raise self.give_up()
         return message
 
     def give_up(self) -> EngineDiedError:
         """Kill a child that no longer works and return the error that says so."""
         return self._hung()
+
+    def reject(self, reason: str) -> EngineDiedError:
+        """Kill a child that does not keep to the protocol and return the error that says so."""
+        self.kill()
+        self._death = EngineDiedError(f"the {self._name} sent nonsense: {reason}")
+        return self._death
 
     def kill(self) -> None:
         """End the child and whatever it started, at once."""
@@ -214,41 +218,6 @@ class ChildProcess:
             death.message, hint=hint, is_device_failure=death.is_device_failure
         )
         return self._death
-
-
-class StallWatch:
-    """Notices a child that neither speaks nor computes."""
-
-    def __init__(self, child: ChildProcess, stall_s: float) -> None:
-        self._child = child
-        self._stall_s = stall_s
-        self._cpu_s = 0.0
-        self._active_s = time.monotonic()
-
-    def reset(self) -> None:
-        """The child spoke."""
-        self._active_s = time.monotonic()
-
-    def check(self) -> None:
-        """Raise EngineDiedError, having killed the child, if it has been idle for too long.
-
-        Processor time counts as activity: one step of a big model on a slow machine takes
-        minutes, while a stopped or deadlocked process uses none.
-        """
-        cpu_s = _cpu_seconds(self._child.pid)
-        now_s = time.monotonic()
-        if cpu_s > self._cpu_s:
-            self._cpu_s, self._active_s = cpu_s, now_s
-        elif now_s - self._active_s > self._stall_s:
-            raise self._child.give_up()
-
-
-def _cpu_seconds(pid: int) -> float:
-    try:
-        times = psutil.Process(pid).cpu_times()
-    except psutil.Error:
-        return 0.0
-    return float(times.user + times.system)
 
 
 class _Life:

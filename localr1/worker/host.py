@@ -1,0 +1,155 @@
+"""Owns the engine as the rest of the program sees it: a model that may die without taking us along.
+
+One request runs at a time. `cancel` may come from any thread. Errors are those of
+`localr1.errors`: EngineDiedError, EngineRefusedError, ContextOverflowError.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from backends.parameters import EngineParameters
+from localr1.worker.dialogue import Dialogue, Reply
+from localr1.worker.frames import (
+    EngineInfo,
+    GenerateRequest,
+    GenerationEnd,
+    GenerationFrame,
+    LoadReport,
+    PrefillProgress,
+    Segment,
+    TokenPiece,
+)
+from localr1.worker.process import ChildProcess
+from localr1.worker.protocol import FrameError, Message, from_json, to_json
+
+_STALL_S = 30.0
+_LOAD_STALL_S = 60.0
+_SLOWEST_DISK_BYTES_PER_S = 50e6
+
+
+class Engine:
+    """One child process with at most one model in it."""
+
+    def __init__(self, child: ChildProcess, info: EngineInfo) -> None:
+        self._child = child
+        self._dialogue = Dialogue(child)
+        self.info = info
+
+    @classmethod
+    def start(cls, *, log_dir: Path | None = None, timeout_s: float = 60.0) -> Engine:
+        """Start the child and wait until llama.cpp is up in it.
+
+        Raises: EngineStartError.
+        """
+        child = ChildProcess.start(
+            "localr1.worker.child", name="engine", log_dir=log_dir, timeout_s=timeout_s
+        )
+        try:
+            return cls(child, from_json(EngineInfo, dict(child.facts)))
+        except FrameError as exc:
+            error = child.reject(str(exc))
+            child.close()
+            raise error from exc
+
+    @property
+    def pid(self) -> int:
+        """Process id of the child."""
+        return self._child.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """True while requests make sense."""
+        return self._child.is_alive
+
+    def load(self, parameters: EngineParameters) -> Generator[float, None, LoadReport]:
+        """Load a model in place of any other; yields progress from 0 to 1, returns the report.
+
+        The model has evaluated one token by then. Closing the generator stops the load.
+        Raises: EngineRefusedError with the reason from llama.cpp's log.
+        """
+        path = Path(parameters.model_path).absolute()  # the child runs in another directory
+        n_bytes = path.stat().st_size if path.is_file() else 0
+        stall_s = _LOAD_STALL_S + n_bytes / _SLOWEST_DISK_BYTES_PER_S
+        body = to_json(replace(parameters, model_path=str(path)))
+        with self._dialogue.request("load", body, stall_s=stall_s) as reply:
+            while (message := reply.wait())["type"] == "progress":
+                yield reply.decode(float, message.get("share"))
+            report: LoadReport = reply.complete(LoadReport, message.get("body"))
+            return report
+
+    def tokenize(self, segments: Sequence[Segment]) -> list[int]:
+        """Token ids of a prompt, exactly as `generate` would read it."""
+        with self._dialogue.request("tokenize", to_json(segments), stall_s=_STALL_S) as reply:
+            return list(reply.complete(tuple[int, ...], reply.wait().get("ids")))
+
+    def generate(self, wanted: GenerateRequest) -> Iterator[GenerationFrame]:
+        """Stream one reply; the last frame is a GenerationEnd, within 100 ms of a `cancel`.
+
+        Raises: ContextOverflowError before any work if the prompt does not fit.
+        """
+        with self._dialogue.request("generate", to_json(wanted), stall_s=_STALL_S) as reply:
+            tally = _Tally()
+            while not reply.is_complete:
+                message = reply.poll()
+                if message is not None:
+                    for frame in _frames(reply, message):
+                        tally.note(frame)
+                        yield frame
+                elif reply.is_cancel_overdue:
+                    yield tally.cancelled()
+                    return
+
+    def cancel(self) -> None:
+        """Stop the request that runs, if any. Thread-safe, and safe at any time."""
+        self._dialogue.cancel()
+
+    def close(self) -> None:
+        """End the child. Safe to call twice."""
+        self._child.close()
+
+
+def _frames(reply: Reply, message: Message) -> Sequence[GenerationFrame]:
+    match message["type"]:
+        case "pieces":
+            pieces: tuple[TokenPiece, ...] = reply.decode(
+                tuple[TokenPiece, ...], message.get("pieces")
+            )
+            return pieces
+        case "prefill":
+            return [reply.decode(PrefillProgress, message.get("body"))]
+        case _:
+            return [reply.complete(GenerationEnd, message.get("body"))]
+
+
+class _Tally:
+    """Counts a reply as it passes, for the end that the child had no time to send."""
+
+    def __init__(self) -> None:
+        self._started_s = time.monotonic()
+        self._prefill = PrefillProgress(n_done=0, n_total=0, n_cached=0)
+        self._prefilled_s = self._started_s
+        self._n_generated = 0
+
+    def note(self, frame: GenerationFrame) -> None:
+        if isinstance(frame, TokenPiece):
+            self._n_generated += 1
+        elif isinstance(frame, PrefillProgress):
+            self._prefill = frame
+            self._prefilled_s = time.monotonic()
+
+    def cancelled(self) -> GenerationEnd:
+        return GenerationEnd(
+            reason="cancelled",
+            text="",
+            n_prompt=self._prefill.n_total,
+            n_cached=self._prefill.n_cached,
+            n_generated=self._n_generated,
+            prefill_s=self._prefilled_s - self._started_s,
+            decode_s=time.monotonic() - self._prefilled_s,
+            n_ctx_used=self._prefill.n_done + self._n_generated,
+            resident_bytes=0,
+        )
