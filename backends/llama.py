@@ -12,6 +12,8 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import psutil
+
 from backends.cache_types import cache_type
 from backends.device import Device, DeviceKind
 from backends.errors import DeviceNotFoundError, LlamaMissingError, LlamaRefusedError
@@ -142,6 +144,9 @@ class Llama:
         registry = self._ggml.ggml_backend_dev_backend_reg(handle)
         kind = _KINDS.get(self._ggml.ggml_backend_reg_name(registry).decode(), DeviceKind.OTHER)
         description = self._ggml.ggml_backend_dev_description(handle)
+        if kind is DeviceKind.CPU:
+            # ggml reports all of the memory as free (ggml/src/ggml-cpu/ggml-cpu.cpp)
+            free.value = psutil.virtual_memory().available
         return Device(
             name=self._name(handle),
             kind=kind,

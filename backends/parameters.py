@@ -34,6 +34,12 @@ class LoadRequest:
     swa_full: bool = False
     """True keeps the whole context for sliding-window layers too: more memory, more reuse."""
 
+    @property
+    def n_offloaded(self) -> int:
+        """Layers that go to a GPU, the output layer counted."""
+        every_layer = self.n_layer + 1
+        return every_layer if self.n_gpu_layers is None else min(self.n_gpu_layers, every_layer)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineParameters:

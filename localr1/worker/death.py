@@ -15,6 +15,7 @@ _MAX_LINE = 300
 # most telling first; ggml prints the assertion, then where the backtrace would be
 _TELLING = (
     re.compile(r"GGML_ASSERT|ggml_abort|CUDA error|ggml_metal.*error|DEVICE_LOST|ROCm error"),
+    re.compile(r"^gguf_init\w*: |error loading model: (?!llama_model_loader: failed to load)"),
     re.compile(r"what\(\):|terminate called|std::\w+"),
     re.compile(r"out of memory|failed to allocate|unable to allocate|bad_alloc", re.IGNORECASE),
     re.compile(r"^\w*(Error|Exception): |\berror\b", re.IGNORECASE),
@@ -23,6 +24,7 @@ _DEVICE = re.compile(
     r"CUDA error|cudaMalloc failed|ggml_metal.*error|kIOGPU|DEVICE_LOST|ErrorDeviceLost"
     r"|ROCm error|Xid|allocate (CUDA|ROCm|MTL|Metal|Vulkan|SYCL)\w* buffer"
 )
+_FUNCTION = re.compile(r"^(\w*_\w+: )+(error loading model: )?")  # ggml's logs name the function
 _KILLED = "the system may have run out of memory: choose a smaller model or context"
 
 
@@ -58,7 +60,7 @@ def telling_line(log: str) -> str:
     for pattern in _TELLING:
         for line in reversed(lines):
             if pattern.search(line):
-                return safe_line(line)[:_MAX_LINE]
+                return safe_line(_FUNCTION.sub("", line))[:_MAX_LINE]
     return ""
 
 
