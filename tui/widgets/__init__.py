@@ -1,0 +1,1 @@
+"""The widgets of the terminal interface; they draw and post messages, nothing else."""
