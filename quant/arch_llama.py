@@ -47,7 +47,8 @@ def llama3_factors(parameters: Hyperparameters) -> Float32Array:
     """By how much each rotary frequency is divided: 1 for short waves, `factor` for long ones.
 
     Shapes: (head_dim / 2,). Float32 throughout, in the order of operations of
-    conversion/llama.py, generate_extra_tensors, so that the bits are the same.
+    conversion/llama.py, generate_extra_tensors, so that the bits are the same: torch divides a
+    number by a tensor as reciprocal times number, which rounds twice.
     """
     options = parameters.rope.options
     factor = np.float32(options.get("factor", 8.0))
@@ -60,8 +61,9 @@ def llama3_factors(parameters: Hyperparameters) -> Float32Array:
     # the power in double precision and rounded once; float32 powers differ between libraries
     powers = np.power(float(parameters.rope.theta), exponents.astype(np.float64))
     frequencies = np.float32(1) / powers.astype(np.float32)
-    wavelengths = np.float32(2 * math.pi) / frequencies
-    smooth = (n_old / wavelengths - low) / (high - low)
+    wavelengths = np.float32(1) / frequencies * np.float32(2 * math.pi)
+    n_waves = np.float32(1) / wavelengths * n_old
+    smooth = (n_waves - low) / (high - low)
     blended = np.float32(1) / ((np.float32(1) - smooth) / factor + smooth)
     factors = np.where(wavelengths > n_old / low, factor, blended)
     return np.where(wavelengths < n_old / high, np.float32(1), factors).astype(np.float32)
