@@ -2,8 +2,8 @@
 
 For every block a series of step sizes is tried; each gives levels, the levels give scale and
 minimum by weighted least squares, and the best squared error wins. The minimum of a winner
-replaces the one from which the next levels are counted, so candidates depend on each other and
-must be tried in order. Levels are not kept but computed twice, which is cheaper than storing them.
+replaces the one that the next levels start from and divide the range above, so candidates depend
+on each other and must be tried in order. Levels are not kept but computed twice, which is cheaper than storing them.
 
 Source: llama.cpp ggml-quants.c, make_qkx2_quants and make_qkx3_quants without mean absolute error;
 the two do the same arithmetic.
@@ -28,17 +28,19 @@ BEST_STEPS = 4 * LANES  # with BEST_ORIGIN: what the levels of the best candidat
 BEST_ORIGIN = 5 * LANES
 TRIAL_SCALE = 6 * LANES
 TRIAL_MINIMUM = 7 * LANES
-RANGE = 8 * LANES  # largest minus smallest value
+LARGEST = 8 * LANES
 SUM_W = 9 * LANES
 SUM_WX = 10 * LANES
-REACH = 11 * LANES  # largest distance of a value from any origin used
-N_PARAMETERS = 12
+REACH = 11 * LANES  # largest magnitude among the values and the minima of winners
+LEAST_RANGE = 12 * LANES  # between the largest value and any of these minima
+N_PARAMETERS = 13
 
 DETERMINANT = LANES  # the row of sums that `_solve` reuses
 
-_MAX_REACH = np.float32(2.0**14)
+# Levels before clamping stay below 2 * 32 * _MAX_RATIO < 2**22, and no quotient overflows.
+_MAX_RATIO = np.float32(2.0**14)
+_MAX_REACH = np.float32(2.0**100)
 _MIN_RANGE = np.float32(2.0**-100)
-_MAX_RANGE = np.float32(2.0**100)
 
 
 @compiled
@@ -58,12 +60,11 @@ def search(
     for i in range(n_steps + 1):
         levels = first + step * np.float32(i) + n_max
         for lane in range(LANES):
-            p[STEPS + lane] = levels / p[RANGE + lane]
+            p[STEPS + lane] = levels / (p[LARGEST + lane] - p[MINIMUM + lane])
         _sum_levels(x, w, p, sums, n_max)
         _solve(p, sums)
         _sum_errors(x, w, p, sums, n_max)
         _keep_better(p, sums)
-    _settle_constants(p)
 
 
 @compiled
@@ -72,10 +73,9 @@ def is_ordinary(p: Floats, lane: int) -> bool:
 
     Blocks far from zero with almost no range, or of extreme magnitude, are for llama.cpp itself.
     """
-    span = p[RANGE + lane]
-    if span == ZERO:
-        return bool(p[REACH + lane] < _MAX_RANGE)
-    return bool(_MIN_RANGE < span < _MAX_RANGE and p[REACH + lane] < _MAX_REACH * span)
+    reach = p[REACH + lane]
+    least = p[LEAST_RANGE + lane]
+    return bool(reach < _MAX_REACH and least > _MIN_RANGE and reach < _MAX_RATIO * least)
 
 
 @compiled
@@ -83,15 +83,15 @@ def _measure(x: Floats, w: Floats, p: Floats, sums: Floats) -> None:
     clear(sums)
     for lane in range(LANES):
         p[MINIMUM + lane] = x[lane]
-        p[RANGE + lane] = x[lane]
+        p[LARGEST + lane] = x[lane]
     for i in range(SIZE):
         for lane in range(LANES):
             value = x[i * LANES + lane]
             weight = w[i * LANES + lane]
             low = p[MINIMUM + lane]
-            high = p[RANGE + lane]
+            high = p[LARGEST + lane]
             p[MINIMUM + lane] = min(low, value)
-            p[RANGE + lane] = max(high, value)
+            p[LARGEST + lane] = max(high, value)
             sums[lane] += weight
             sums[LANES + lane] += weight * value
     for lane in range(LANES):
@@ -103,19 +103,19 @@ def _measure(x: Floats, w: Floats, p: Floats, sums: Floats) -> None:
 def _start(p: Floats, n_max: np.float32) -> None:
     for lane in range(LANES):
         low = p[MINIMUM + lane]
-        high = p[RANGE + lane]
+        high = p[LARGEST + lane]
         largest = max(high, -low)
         low = min(low, ZERO)
         span = high - low
         steps = n_max / span
         p[MINIMUM + lane] = low
-        p[RANGE + lane] = span
-        p[REACH + lane] = largest - low
+        p[REACH + lane] = largest
+        p[LEAST_RANGE + lane] = span if span != ZERO else ONE  # nothing to search, all is exact
         p[STEPS + lane] = steps
         p[SCALE + lane] = ONE / steps
         p[TRIAL_SCALE + lane] = ONE / steps
         p[TRIAL_MINIMUM + lane] = low
-        p[BEST_STEPS + lane] = steps
+        p[BEST_STEPS + lane] = steps if span != ZERO else ZERO
         p[BEST_ORIGIN + lane] = low
 
 
@@ -195,19 +195,13 @@ def _keep_better(p: Floats, sums: Floats) -> None:
         origin = p[MINIMUM + lane]
         minimum = p[TRIAL_MINIMUM + lane]
         reach = p[REACH + lane]
+        least_range = p[LEAST_RANGE + lane]
         is_better = (sums[DETERMINANT + lane] > ZERO) & (error < least)
         p[ERROR + lane] = error if is_better else least
         p[SCALE + lane] = p[TRIAL_SCALE + lane] if is_better else p[SCALE + lane]
         p[BEST_STEPS + lane] = p[STEPS + lane] if is_better else p[BEST_STEPS + lane]
         p[BEST_ORIGIN + lane] = origin if is_better else p[BEST_ORIGIN + lane]
         p[MINIMUM + lane] = minimum if is_better else origin
-        p[REACH + lane] = -minimum - minimum if is_better & (-minimum - minimum > reach) else reach
-
-
-@compiled
-def _settle_constants(p: Floats) -> None:
-    """A block without range has scale 0 and all levels 0; its minimum stays."""
-    for lane in range(LANES):
-        is_constant = p[RANGE + lane] == ZERO
-        p[SCALE + lane] = ZERO if is_constant else p[SCALE + lane]
-        p[BEST_STEPS + lane] = ZERO if is_constant else p[BEST_STEPS + lane]
+        span = p[LARGEST + lane] - minimum
+        p[REACH + lane] = -minimum if is_better & (-minimum > reach) else reach
+        p[LEAST_RANGE + lane] = span if is_better & (span < least_range) else least_range

@@ -1,0 +1,55 @@
+"""Owns how much an error in each value counts in a search.
+
+Without importance weights large values count more; with them, importance times a magnitude that is
+softened by the mean square of the surroundings (a superblock or a row).
+
+Source: llama.cpp ggml-quants.c, the loops that fill `weights` before each search.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from quant.blocks.compiled import compiled
+from quant.blocks.lanes import LANES, ZERO, Floats
+
+
+@compiled
+def weigh_by_magnitude(x: Floats, size: int, sums: Floats, w: Floats) -> None:
+    """Weight of a value: its magnitude plus the root mean square of its block."""
+    for lane in range(LANES):
+        sums[lane] = ZERO
+    for i in range(size):
+        for lane in range(LANES):
+            sums[lane] += x[i * LANES + lane] * x[i * LANES + lane]
+    for lane in range(LANES):
+        sums[lane] = np.sqrt(sums[lane] / np.float32(size))
+    for i in range(size):
+        for lane in range(LANES):
+            w[i * LANES + lane] = sums[lane] + abs(x[i * LANES + lane])
+
+
+@compiled
+def weigh_by_importance(x: Floats, size: int, softening: Floats, w: Floats) -> None:
+    """Multiply the importance weights that lie in `w` by softened magnitudes.
+
+    `softening` holds for each lane what is added to the square of a value before the root.
+    """
+    for i in range(size):
+        for lane in range(LANES):
+            value = x[i * LANES + lane]
+            w[i * LANES + lane] *= np.sqrt(softening[lane] + value * value)
+
+
+@compiled
+def sum_squares(values: Floats, first: int, n_groups: int, size: int, sums: Floats) -> None:
+    """Sum the squares of each of `n_groups` consecutive groups of `size` values, in their order.
+
+    Groups advance together: a sum in order is a chain of additions, and several chains overlap.
+    """
+    for group in range(n_groups):
+        sums[group] = ZERO
+    for i in range(size):
+        for group in range(n_groups):
+            value = values[first + group * size + i]
+            sums[group] += value * value
