@@ -1,0 +1,206 @@
+"""Owns the compute graph of a dense transformer, as far as its memory goes.
+
+Mirrors what llama.cpp builds at the pinned version: `llm_graph_context::build_inp_embd`,
+`build_qkv`, `build_attn`, `build_attn_mha` and `build_ffn` (src/llama-graph.cpp), put together as
+in src/models/qwen2.cpp, llama.cpp and gemma3.cpp. Norms, biases and activations that write over
+their input are kept, because whether they can decides who owns the memory next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from localr1.model_card import ModelCard
+from localr1.plan.graph import F16, F32, I32, I64, Graph, Tensor
+
+_WEIGHT = Tensor((1,), is_external=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphShape:
+    """What the request adds to the model: how many tokens, and how far they look back."""
+
+    n_tokens: int
+    n_outputs: int
+    """Tokens of the batch for which logits are wanted."""
+    n_cells: int
+    """KV cells of a layer that sees everything."""
+    n_cells_swa: int
+    flash_attn: bool
+    rotates_k: bool
+    """Quantised keys are rotated before they are stored (a Hadamard matrix per head)."""
+    rotates_v: bool
+
+
+@dataclass(slots=True)
+class _Inputs:
+    """Inputs of all layers, or of all layers of one kind (with a sliding window or without)."""
+
+    mask: Tensor
+    k_index: Tensor
+    v_index: Tensor
+    k_rotation: Tensor | None
+    v_rotation: Tensor | None
+
+
+def dense_graph(card: ModelCard, shape: GraphShape, *, has_embedding: bool = True) -> Graph:
+    """The graph of one batch. Without `has_embedding`, as on a GPU that gets the rows copied."""
+    return _Builder(card, shape).build(has_embedding=has_embedding)
+
+
+class _Builder:
+    def __init__(self, card: ModelCard, shape: GraphShape) -> None:
+        self._card = card
+        self._shape = shape
+        self._graph = Graph()
+        self._names = frozenset(tensor.name for tensor in card.tensors)
+        self._positions = Tensor((shape.n_tokens,), I32)
+        self._full = self._attention_inputs(shape.n_cells)
+        self._windowed = self._attention_inputs(shape.n_cells_swa)
+
+    def build(self, *, has_embedding: bool) -> Graph:
+        card, shape = self._card, self._shape
+        states = Tensor((card.n_embd, shape.n_tokens))
+        if has_embedding:
+            rows = Tensor(states.dims, sources=(_WEIGHT, Tensor((shape.n_tokens,), I32)))
+            self._graph.expand(rows)
+            # llama.cpp keeps room for embeddings given instead of tokens
+            self._graph.expand(states)
+            states = rows
+        if card.arch.startswith("gemma"):
+            states = _overwrite(states)  # scaled
+        out_ids = Tensor((shape.n_outputs,), I32)
+        for i_layer in range(card.n_layer):
+            states = self._layer(i_layer, states, out_ids)
+        result = _normed(states)
+        result.is_output = True
+        logits = Tensor((card.n_vocab, shape.n_outputs), sources=(_WEIGHT, result), is_output=True)
+        self._graph.expand(logits)
+        return self._graph
+
+    def _attention_inputs(self, n_cells: int) -> _Inputs:
+        card, shape = self._card, self._shape
+        v_width = max(n * dim for n, dim in zip(card.n_head_kv, card.head_dim_v, strict=True))
+        v_items = 1 if shape.flash_attn else v_width  # without flash attention V lies transposed
+        mask_bytes = F16 if shape.flash_attn else F32
+        return _Inputs(
+            mask=Tensor((n_cells, shape.n_tokens), mask_bytes),
+            k_index=Tensor((shape.n_tokens,), I64),
+            v_index=Tensor((shape.n_tokens * v_items,), I64),
+            k_rotation=_rotation(_largest_power(card.head_dim_k[0])) if shape.rotates_k else None,
+            v_rotation=_rotation(64) if shape.rotates_v else None,
+        )
+
+    def _layer(self, i_layer: int, states: Tensor, out_ids: Tensor) -> Tensor:
+        residual = states
+        current = self._attention(i_layer, _normed(states))
+        if i_layer == self._card.n_layer - 1:
+            current = Tensor((self._card.n_embd, self._shape.n_outputs), sources=(current, out_ids))
+            residual = Tensor(current.dims, sources=(residual, out_ids))
+        if self._has(i_layer, "post_attention_norm"):
+            current = _normed(current)
+        residual = _overwrite(current, residual)
+        current = self._feed_forward(i_layer, _normed(residual))
+        if self._has(i_layer, "post_ffw_norm"):
+            current = _normed(current)
+        return _overwrite(current, residual)
+
+    def _attention(self, i_layer: int, states: Tensor) -> Tensor:
+        card, shape = self._card, self._shape
+        n_tokens, n_head, n_head_kv = shape.n_tokens, card.n_head[i_layer], card.n_head_kv[i_layer]
+        dim_k, dim_v = card.head_dim_k[i_layer], card.head_dim_v[i_layer]
+        inputs = self._windowed if card.is_swa[i_layer] else self._full
+        n_cells = shape.n_cells_swa if card.is_swa[i_layer] else shape.n_cells
+        query = self._positioned(i_layer, "attn_q", states, (dim_k, n_head, n_tokens))
+        key = self._positioned(i_layer, "attn_k", states, (dim_k, n_head_kv, n_tokens))
+        value = self._projected(i_layer, "attn_v", states, (dim_v, n_head_kv, n_tokens))
+        if inputs.k_rotation is not None:
+            query, key = _rotated(query, inputs.k_rotation), _rotated(key, inputs.k_rotation)
+        if inputs.v_rotation is not None:
+            value = _rotated(value, inputs.v_rotation)
+        order = (query, key, value) if card.n_swa else (query, value, key)
+        for tensor in order:
+            self._graph.expand(tensor)
+        self._graph.expand(_stored(key, inputs.k_index))
+        self._graph.expand(_stored(value, inputs.v_index))
+        looked_up = _view(query, (dim_k, n_tokens, n_head))
+        heads = (dim_v, n_head, n_tokens)
+        if shape.flash_attn:
+            mixed = Tensor(heads, sources=(looked_up, _WEIGHT, _WEIGHT, inputs.mask))
+            mixed = _view(mixed, (dim_v * n_head, n_tokens))
+        else:
+            scores = Tensor((n_cells, n_tokens, n_head), sources=(_WEIGHT, looked_up))
+            scores = _overwrite(scores, inputs.mask)
+            mixed = Tensor((dim_v, n_tokens, n_head), sources=(_WEIGHT, scores))
+            mixed = _view(mixed, heads)
+            mixed = Tensor((dim_v * n_head, n_tokens), sources=(mixed,))
+        self._graph.expand(mixed)
+        if inputs.v_rotation is not None:
+            mixed = _rotated(mixed, inputs.v_rotation)
+        return Tensor((card.n_embd, n_tokens), sources=(_WEIGHT, mixed))
+
+    def _projected(
+        self, i_layer: int, name: str, states: Tensor, heads: tuple[int, int, int]
+    ) -> Tensor:
+        dim, n_head, n_tokens = heads
+        flat = Tensor((dim * n_head, n_tokens), sources=(_WEIGHT, states))
+        if f"blk.{i_layer}.{name}.bias" in self._names:
+            flat = _overwrite(flat, _WEIGHT)
+        return _view(flat, heads)
+
+    def _positioned(
+        self, i_layer: int, name: str, states: Tensor, heads: tuple[int, int, int]
+    ) -> Tensor:
+        projected = self._projected(i_layer, name, states, heads)
+        if self._has(i_layer, f"{name}_norm"):
+            projected = _normed(projected)
+        return _overwrite(projected, self._positions)
+
+    def _feed_forward(self, i_layer: int, states: Tensor) -> Tensor:
+        n_ff, n_tokens = self._card.n_ff[i_layer], states.dims[1]
+        up = Tensor((n_ff, n_tokens), sources=(_WEIGHT, states))
+        if self._has(i_layer, "ffn_gate"):
+            gate = Tensor((n_ff, n_tokens), sources=(_WEIGHT, states))
+            active = Tensor((n_ff, n_tokens), sources=(gate, up))
+        else:
+            active = _overwrite(up)
+        return Tensor((self._card.n_embd, n_tokens), sources=(_WEIGHT, active))
+
+    def _has(self, i_layer: int, name: str) -> bool:
+        return f"blk.{i_layer}.{name}.weight" in self._names
+
+
+def _overwrite(tensor: Tensor, *others: Tensor) -> Tensor:
+    return Tensor(tensor.dims, tensor.item_bytes, sources=(tensor, *others), may_overwrite=True)
+
+
+def _normed(tensor: Tensor) -> Tensor:
+    return _overwrite(_overwrite(tensor), _WEIGHT)
+
+
+def _view(tensor: Tensor, dims: tuple[int, ...]) -> Tensor:
+    root = tensor if tensor.view_of is None else tensor.view_of
+    return Tensor(dims, tensor.item_bytes, (tensor,), view_of=root)
+
+
+def _rotation(n: int) -> Tensor:
+    return Tensor((n, n))
+
+
+def _rotated(tensor: Tensor, rotation: Tensor) -> Tensor:
+    n = rotation.dims[0]
+    flat = _view(tensor, (n, tensor.n_bytes // tensor.item_bytes // n))
+    return _view(Tensor(flat.dims, sources=(rotation, flat)), tensor.dims)
+
+
+def _stored(tensor: Tensor, index: Tensor) -> Tensor:
+    flat = _view(tensor, (tensor.dims[0] * tensor.dims[1], tensor.dims[2]))
+    return Tensor(flat.dims, sources=(flat, index), is_external=True)
+
+
+def _largest_power(head_dim: int) -> int:
+    """The largest 64 * 2^k that divides the head, as `build_input_k_rot` chooses it."""
+    n = 64
+    while head_dim % (2 * n) == 0:
+        n *= 2
+    return n
