@@ -1,4 +1,4 @@
-"""Block quantisation across SIMD lanes: the same bytes as llama.cpp's quantiser, several times sooner.
+"""Block quantisation across SIMD lanes: the bytes of llama.cpp's quantiser, several times sooner.
 
 llama.cpp quantises one block after another, and the search inside a block is a chain of float
 additions whose order decides the result, so a compiler cannot vectorise it. Here 64 blocks lie

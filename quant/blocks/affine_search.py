@@ -3,7 +3,7 @@
 For every block a series of step sizes is tried; each gives levels, the levels give scale and
 minimum by weighted least squares, and the best squared error wins. The minimum of a winner
 replaces the one that the next levels start from and divide the range above, so candidates depend
-on each other and must be tried in order. Levels are not kept but computed twice, which is cheaper than storing them.
+on each other and must be tried in order.
 
 Source: llama.cpp ggml-quants.c, make_qkx2_quants and make_qkx3_quants without mean absolute error;
 the two do the same arithmetic.
@@ -11,11 +11,15 @@ the two do the same arithmetic.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 
 from quant.blocks.compiled import compiled
-from quant.blocks.lanes import LANES, N_SUMS, ONE, STEP, ZERO, Floats, clear
+from quant.blocks.lanes import LANES, N_SUMS, ONE, STEP, ZERO, Floats, Lanes
 from quant.blocks.rounding import MAGIC
+
+Candidates: TypeAlias = tuple[np.float32, np.float32, int]
 
 SIZE = 32  # values of a block
 
@@ -44,27 +48,24 @@ _MIN_RANGE = np.float32(2.0**-100)
 
 
 @compiled
-def search(
-    x: Floats, w: Floats, p: Floats, sums: Floats, n_max: np.float32, first: np.float32,
-    step: np.float32, n_steps: int,
-) -> None:  # fmt: skip
+def search(lanes: Lanes, n_max: np.float32, candidates: Candidates) -> None:
     """Find SCALE, MINIMUM, BEST_STEPS and BEST_ORIGIN of the block in every lane.
 
-    Candidates have `first + step * i + n_max` levels over the range, for i in 0 to n_steps.
+    Candidates `(first, step, n)` have `first + step * i + n_max` levels over the range, i up to n.
     """
-    _measure(x, w, p, sums)
-    _start(p, n_max)
-    _sum_errors(x, w, p, sums, n_max)
-    for lane in range(LANES):
-        p[ERROR + lane] = sums[lane]
-    for i in range(n_steps + 1):
-        levels = first + step * np.float32(i) + n_max
-        for lane in range(LANES):
-            p[STEPS + lane] = levels / (p[LARGEST + lane] - p[MINIMUM + lane])
-        _sum_levels(x, w, p, sums, n_max)
-        _solve(p, sums)
-        _sum_errors(x, w, p, sums, n_max)
-        _keep_better(p, sums)
+    first, step, n_candidates = candidates
+    _find_extremes(lanes.x, lanes.p)
+    _sum_weights(lanes)
+    _start(lanes.p, n_max)
+    _sum_levels(lanes, n_max)
+    _sum_errors(lanes)
+    lanes.p[ERROR : ERROR + LANES] = lanes.sums[:LANES]
+    for i in range(n_candidates + 1):
+        _try_steps(lanes.p, first + step * np.float32(i) + n_max)
+        _sum_levels(lanes, n_max)
+        _solve(lanes.p, lanes.sums)
+        _sum_errors(lanes)
+        _keep_better(lanes.p, lanes.sums)
 
 
 @compiled
@@ -79,24 +80,26 @@ def is_ordinary(p: Floats, lane: int) -> bool:
 
 
 @compiled
-def _measure(x: Floats, w: Floats, p: Floats, sums: Floats) -> None:
-    clear(sums)
+def _find_extremes(x: Floats, p: Floats) -> None:
     for lane in range(LANES):
         p[MINIMUM + lane] = x[lane]
         p[LARGEST + lane] = x[lane]
-    for i in range(SIZE):
+    for i in range(1, SIZE):
         for lane in range(LANES):
-            value = x[i * LANES + lane]
-            weight = w[i * LANES + lane]
-            low = p[MINIMUM + lane]
-            high = p[LARGEST + lane]
-            p[MINIMUM + lane] = min(low, value)
-            p[LARGEST + lane] = max(high, value)
-            sums[lane] += weight
-            sums[LANES + lane] += weight * value
+            p[MINIMUM + lane] = min(p[MINIMUM + lane], x[i * LANES + lane])
+            p[LARGEST + lane] = max(p[LARGEST + lane], x[i * LANES + lane])
+
+
+@compiled
+def _sum_weights(lanes: Lanes) -> None:
+    x, w, p = lanes.x, lanes.w, lanes.p
     for lane in range(LANES):
-        p[SUM_W + lane] = sums[lane]
-        p[SUM_WX + lane] = sums[LANES + lane]
+        p[SUM_W + lane] = w[lane]
+        p[SUM_WX + lane] = w[lane] * x[lane]
+    for i in range(1, SIZE):
+        for lane in range(LANES):
+            p[SUM_W + lane] += w[i * LANES + lane]
+            p[SUM_WX + lane] += w[i * LANES + lane] * x[i * LANES + lane]
 
 
 @compiled
@@ -120,16 +123,14 @@ def _start(p: Floats, n_max: np.float32) -> None:
 
 
 @compiled
-def _level(
-    value: np.float32, origin: np.float32, steps: np.float32, n_max: np.float32
-) -> np.float32:
-    level = (steps * (value - origin) + MAGIC) - MAGIC
-    level = min(n_max, level)
-    return max(ZERO, level)
+def _try_steps(p: Floats, n_steps: np.float32) -> None:
+    for lane in range(LANES):
+        p[STEPS + lane] = n_steps / (p[LARGEST + lane] - p[MINIMUM + lane])
 
 
 @compiled
-def _sum_levels(x: Floats, w: Floats, p: Floats, sums: Floats, n_max: np.float32) -> None:
+def _sum_levels(lanes: Lanes, n_max: np.float32) -> None:
+    x, w, levels, p, sums = lanes
     for i in range(N_SUMS * LANES):
         sums[i] = ZERO
     for first in range(0, SIZE, STEP):
@@ -141,7 +142,9 @@ def _sum_levels(x: Floats, w: Floats, p: Floats, sums: Floats, n_max: np.float32
             sum_xl = sums[2 * LANES + lane]
             for i in range(first, first + STEP):
                 value = x[i * LANES + lane]
-                level = _level(value, origin, steps, n_max)
+                level = (steps * (value - origin) + MAGIC) - MAGIC
+                level = max(ZERO, min(n_max, level))
+                levels[i * LANES + lane] = level
                 weighted = w[i * LANES + lane] * level
                 sum_l += weighted
                 sum_l2 += weighted * level
@@ -170,38 +173,41 @@ def _solve(p: Floats, sums: Floats) -> None:
 
 
 @compiled
-def _sum_errors(x: Floats, w: Floats, p: Floats, sums: Floats, n_max: np.float32) -> None:
+def _sum_errors(lanes: Lanes) -> None:
+    x, w, levels, p, sums = lanes
     for lane in range(LANES):
         sums[lane] = ZERO
     for first in range(0, SIZE, STEP):
         for lane in range(LANES):
-            steps = p[STEPS + lane]
-            origin = p[MINIMUM + lane]
             scale = p[TRIAL_SCALE + lane]
             minimum = p[TRIAL_MINIMUM + lane]
             error = sums[lane]
             for i in range(first, first + STEP):
-                value = x[i * LANES + lane]
-                difference = scale * _level(value, origin, steps, n_max) + minimum - value
+                fitted = scale * levels[i * LANES + lane] + minimum
+                difference = fitted - x[i * LANES + lane]
                 error += w[i * LANES + lane] * (difference * difference)
             sums[lane] = error
 
 
 @compiled
 def _keep_better(p: Floats, sums: Floats) -> None:
+    # All is loaded before anything is selected: a load behind a condition cannot be vectorised.
     for lane in range(LANES):
-        error = sums[lane]
-        least = p[ERROR + lane]
-        origin = p[MINIMUM + lane]
-        minimum = p[TRIAL_MINIMUM + lane]
-        reach = p[REACH + lane]
-        least_range = p[LEAST_RANGE + lane]
+        error, least = sums[lane], p[ERROR + lane]
+        scale, best_scale = p[TRIAL_SCALE + lane], p[SCALE + lane]
+        steps, best_steps = p[STEPS + lane], p[BEST_STEPS + lane]
+        minimum, origin, best_origin = (
+            p[TRIAL_MINIMUM + lane],
+            p[MINIMUM + lane],
+            p[BEST_ORIGIN + lane],
+        )
+        reach, least_range = p[REACH + lane], p[LEAST_RANGE + lane]
+        span = p[LARGEST + lane] - minimum
         is_better = (sums[DETERMINANT + lane] > ZERO) & (error < least)
         p[ERROR + lane] = error if is_better else least
-        p[SCALE + lane] = p[TRIAL_SCALE + lane] if is_better else p[SCALE + lane]
-        p[BEST_STEPS + lane] = p[STEPS + lane] if is_better else p[BEST_STEPS + lane]
-        p[BEST_ORIGIN + lane] = origin if is_better else p[BEST_ORIGIN + lane]
+        p[SCALE + lane] = scale if is_better else best_scale
         p[MINIMUM + lane] = minimum if is_better else origin
-        span = p[LARGEST + lane] - minimum
-        p[REACH + lane] = -minimum if is_better & (-minimum > reach) else reach
-        p[LEAST_RANGE + lane] = span if is_better & (span < least_range) else least_range
+        p[BEST_STEPS + lane] = steps if is_better else best_steps
+        p[BEST_ORIGIN + lane] = origin if is_better else best_origin
+        p[REACH + lane] = max(reach, -minimum) if is_better else reach
+        p[LEAST_RANGE + lane] = min(least_range, span) if is_better else least_range

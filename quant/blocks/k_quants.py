@@ -20,6 +20,7 @@ from quant.blocks.affine_search import (
     SCALE,
     SIZE,
     SUM_W,
+    Candidates,
     is_ordinary,
     search,
 )
@@ -33,17 +34,21 @@ from quant.blocks.k_scales import (
     round_scales,
     write_header,
 )
-from quant.blocks.lanes import LANES, N_SUMS, ZERO, Bytes, Floats, spread
+from quant.blocks.lanes import LANES, ZERO, Bytes, Floats, Lanes, new_lanes, spread
 from quant.blocks.rounding import nearest_int
 from quant.blocks.weighting import sum_squares, weigh_by_importance, weigh_by_magnitude
 
 SUPERBLOCK = SIZE * N_BLOCKS
 _AT_ONCE = LANES // N_BLOCKS  # superblocks
 
-# First candidate, distance between candidates and number of candidates after the first.
-_Q4 = (np.float32(-1.0), np.float32(0.1), 20)
-_Q5 = (np.float32(-0.5), np.float32(0.1), 15)
-_IMPORTANCE = (np.float32(-0.9), np.float32(0.05), 36)
+_DEPTH = N_PARAMETERS * LANES  # distance of the minimum below zero
+_READ_SCALE = _DEPTH + LANES
+_READ_DEPTH = _READ_SCALE + LANES
+_N_ROWS = N_PARAMETERS + 3
+
+_Q4: Candidates = (np.float32(-1.0), np.float32(0.1), 20)
+_Q5: Candidates = (np.float32(-0.5), np.float32(0.1), 15)
+_IMPORTANCE: Candidates = (np.float32(-0.9), np.float32(0.05), 36)
 
 
 @compiled
@@ -51,35 +56,26 @@ def encode(rows: Floats, importance: Floats, n_bits: int, out: Bytes, is_odd: By
     """Quantise whole rows to Q4_K (`n_bits` 4) or Q5_K (5).
 
     Shapes: all flat; `importance` has one weight per column, or none at all; `out` 144 or 176 bytes
-    per superblock of 256 values; `is_odd` one flag per superblock, set to 1 where the values are out
-    of the range that is rounded rightly here and llama.cpp has to do it.
+    per superblock of 256 values; `is_odd` one flag per superblock, set to 1 where the values are
+    out of the range that is rounded rightly here, so that llama.cpp has to do it.
     """
-    x = np.zeros(SIZE * LANES, np.float32)
-    w = np.zeros(SIZE * LANES, np.float32)
-    p = np.zeros(N_PARAMETERS * LANES, np.float32)
-    sums = np.zeros(N_SUMS * LANES, np.float32)
+    lanes = new_lanes(SIZE, _N_ROWS)
     levels = np.zeros(SIZE * LANES, np.uint8)
     n_superblocks = rows.size // SUPERBLOCK
-    n_max = np.float32((1 << n_bits) - 1)
-    first_step, step, n_steps = _Q4 if n_bits == 4 else _Q5
+    n_bytes = HEADER_BYTES + SIZE * n_bits
+    n_max = (1 << n_bits) - 1
+    candidates = _Q4 if n_bits == 4 else _Q5
     if importance.size > 0:
-        first_step, step, n_steps = _IMPORTANCE
+        candidates = _IMPORTANCE
     for first in range(0, n_superblocks, _AT_ONCE):
         n_here = min(_AT_ONCE, n_superblocks - first)
-        spread(rows, first * N_BLOCKS, n_here * N_BLOCKS, SIZE, x)
-        if importance.size > 0:
-            spread(importance, first * N_BLOCKS, n_here * N_BLOCKS, SIZE, w)
-            _soften(rows, first, n_here, sums)
-            weigh_by_importance(x, SIZE, sums, w)
-        else:
-            weigh_by_magnitude(x, SIZE, sums, w)
-        search(x, w, p, sums, n_max, first_step, step, n_steps)
+        _load(rows, importance, first, n_here, lanes)
+        search(lanes, np.float32(n_max), candidates)
+        _round_scales(lanes.p, importance.size, n_here, out[first * n_bytes :], n_bytes)
+        _round_levels(lanes, np.int32(n_max), levels)
         for s in range(n_here):
-            at = (first + s) * (HEADER_BYTES + SIZE * n_bits)
-            is_odd[first + s] = _write_scales(p, s * N_BLOCKS, importance.size > 0, sums, out[at:])
-        _round_levels(x, p, sums, n_max, levels)
-        for s in range(n_here):
-            at = (first + s) * (HEADER_BYTES + SIZE * n_bits) + HEADER_BYTES
+            is_odd[first + s] = not _is_ordinary(lanes.p, s * N_BLOCKS)
+            at = (first + s) * n_bytes + HEADER_BYTES
             if n_bits == 5:
                 _pack_high_bits(levels, s * N_BLOCKS, out[at:])
                 at += SIZE
@@ -87,51 +83,65 @@ def encode(rows: Floats, importance: Floats, n_bits: int, out: Bytes, is_odd: By
 
 
 @compiled
-def _soften(rows: Floats, first: int, n_superblocks: int, softening: Floats) -> None:
+def _load(rows: Floats, importance: Floats, first: int, n_superblocks: int, lanes: Lanes) -> None:
+    spread(rows, first * N_BLOCKS, n_superblocks * N_BLOCKS, SIZE, lanes.x)
+    if importance.size == 0:
+        weigh_by_magnitude(lanes, SIZE)
+        return
+    spread(importance, first * N_BLOCKS, n_superblocks * N_BLOCKS, SIZE, lanes.w)
     squares = np.zeros(_AT_ONCE, np.float32)
     sum_squares(rows, first * SUPERBLOCK, n_superblocks, SUPERBLOCK, squares)
     for lane in range(LANES):
-        softening[lane] = np.float32(2) * squares[lane // N_BLOCKS] / np.float32(SUPERBLOCK)
+        lanes.sums[lane] = np.float32(2) * squares[lane // N_BLOCKS] / np.float32(SUPERBLOCK)
+    weigh_by_importance(lanes, SIZE)
 
 
 @compiled
-def _write_scales(p: Floats, lane: int, is_weighted: bool, rounded: Floats, out: Bytes) -> bool:
-    """Write a header; leave the scales and minima that readers will see in `rounded`."""
-    scales = p[SCALE + lane : SCALE + lane + N_BLOCKS]
-    minima = -p[MINIMUM + lane : MINIMUM + lane + N_BLOCKS]
-    scale_levels = np.empty(N_BLOCKS, np.uint8)
-    minimum_levels = np.empty(N_BLOCKS, np.uint8)
-    if is_weighted:
-        weights = p[SUM_W + lane : SUM_W + lane + N_BLOCKS]
-        d = fit_scales(scales, weights, scale_levels)
-        d_min = fit_scales(minima, weights, minimum_levels)
-    else:
-        d = round_scales(scales, scale_levels)
-        d_min = round_scales(minima, minimum_levels)
-    write_header(d, d_min, scale_levels, minimum_levels, out)
-    is_odd = False
-    for i in range(N_BLOCKS):
-        rounded[lane + i] = read_scale(out, i)
-        rounded[LANES + lane + i] = read_minimum(out, i)
-        is_odd |= not is_ordinary(p, lane + i)
-    return is_odd
+def _is_ordinary(p: Floats, lane: int) -> bool:
+    are_ordinary = True
+    for i in range(lane, lane + N_BLOCKS):
+        are_ordinary &= is_ordinary(p, i)
+    return are_ordinary
 
 
 @compiled
-def _round_levels(
-    x: Floats, p: Floats, rounded: Floats, n_max: np.float32, levels: Bytes
+def _round_scales(
+    p: Floats, n_importance: int, n_superblocks: int, out: Bytes, n_bytes: int
 ) -> None:
+    """Write the headers; fill READ_SCALE and READ_DEPTH with what readers will see in them."""
+    levels = np.zeros(2 * N_BLOCKS, np.uint8)
+    for lane in range(LANES):
+        p[_DEPTH + lane] = -p[MINIMUM + lane]
+    for s in range(n_superblocks):
+        lane = s * N_BLOCKS
+        scales = p[SCALE + lane : SCALE + lane + N_BLOCKS]
+        depths = p[_DEPTH + lane : _DEPTH + lane + N_BLOCKS]
+        weights = p[SUM_W + lane : SUM_W + lane + N_BLOCKS]
+        header = out[s * n_bytes :]
+        if n_importance > 0:
+            d = fit_scales(scales, weights, levels)
+            d_min = fit_scales(depths, weights, levels[N_BLOCKS:])
+        else:
+            d = round_scales(scales, levels)
+            d_min = round_scales(depths, levels[N_BLOCKS:])
+        write_header(d, d_min, levels, header)
+        for i in range(N_BLOCKS):
+            p[_READ_SCALE + lane + i] = read_scale(header, i)
+            p[_READ_DEPTH + lane + i] = read_minimum(header, i)
+
+
+@compiled
+def _round_levels(lanes: Lanes, n_max: np.int32, levels: Bytes) -> None:
     """Levels for the rounded scales; where a scale became 0 those of the search remain."""
-    top = np.int32(n_max)
+    x, p = lanes.x, lanes.p
     for i in range(SIZE):
         for lane in range(LANES):
             value = x[i * LANES + lane]
-            scale = rounded[lane]
-            exact = (value + rounded[LANES + lane]) / scale
+            scale = p[_READ_SCALE + lane]
+            exact = (value + p[_READ_DEPTH + lane]) / scale
             searched = p[BEST_STEPS + lane] * (value - p[BEST_ORIGIN + lane])
             level = nearest_int(searched if scale == ZERO else exact)
-            level = level if level < top else top
-            levels[i * LANES + lane] = level if level > np.int32(0) else np.int32(0)
+            levels[i * LANES + lane] = max(np.int32(0), min(n_max, level))
 
 
 @compiled

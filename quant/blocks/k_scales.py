@@ -17,7 +17,7 @@ import numpy as np
 
 from quant.blocks.compiled import compiled
 from quant.blocks.lanes import ONE, ZERO, Bytes, Floats
-from quant.blocks.rounding import half_bits, half_value, nearest_int
+from quant.blocks.rounding import nearest_int, read_half, write_half
 
 N_BLOCKS = 8  # of a superblock
 HEADER_BYTES = 16
@@ -33,7 +33,7 @@ def round_scales(values: Floats, levels: Bytes) -> np.float32:
     """Round eight values to levels of a 63rd of the largest; return what a level is worth."""
     largest = ZERO
     for i in range(N_BLOCKS):
-        largest = values[i] if values[i] > largest else largest
+        largest = max(largest, values[i])
     inverse = _N_MAX / largest if largest > ZERO else ZERO
     for i in range(N_BLOCKS):
         levels[i] = nearest_int(inverse * values[i]) & 255
@@ -50,11 +50,11 @@ def fit_scales(values: Floats, weights: Floats, levels: Bytes) -> np.float32:
     """
     largest = ZERO
     for i in range(N_BLOCKS):
-        largest = largest if largest > values[i] else values[i]
+        largest = max(values[i], largest)
     if largest < _EPSILON:
         levels[:] = 0
         return ZERO
-    steps = _best_steps(values, weights, levels, largest)
+    steps = _best_steps(values, weights, largest)
     sum_xl = ZERO
     sum_l2 = ZERO
     for i in range(N_BLOCKS):
@@ -66,7 +66,7 @@ def fit_scales(values: Floats, weights: Floats, levels: Bytes) -> np.float32:
 
 
 @compiled
-def _best_steps(values: Floats, weights: Floats, levels: Bytes, largest: np.float32) -> np.float32:
+def _best_steps(values: Floats, weights: Floats, largest: np.float32) -> np.float32:
     best = _N_MAX / largest
     value_of_level = ONE / best
     least = ZERO
@@ -118,13 +118,12 @@ def _refine(
 
 
 @compiled
-def write_header(
-    d: np.float32, d_min: np.float32, scales: Bytes, minima: Bytes, out: Bytes
-) -> None:
-    """Write the sixteen bytes drawn above to the start of `out`."""
-    for half, at in ((half_bits(d), 0), (half_bits(d_min), 2)):
-        out[at] = half & 255
-        out[at + 1] = half >> 8
+def write_header(d: np.float32, d_min: np.float32, levels: Bytes, out: Bytes) -> None:
+    """Write the header drawn above; `levels` has those of the scales, then those of the minima."""
+    scales = levels[:N_BLOCKS]
+    minima = levels[N_BLOCKS:]
+    write_half(d, out, 0)
+    write_half(d_min, out, 2)
     for i in range(4):
         high = i + 4
         out[4 + i] = (scales[i] | (scales[high] >> 4 << 6)) & 255
@@ -135,7 +134,7 @@ def write_header(
 @compiled
 def read_scale(header: Bytes, i: int) -> np.float32:
     """The scale of block `i` as a reader will compute it."""
-    d = half_value(np.uint32(header[0] | header[1] << 8))
+    d = read_half(header, 0)
     bits = np.int64(header[4 + i] & 63)
     if i >= 4:
         bits = np.int64((header[8 + i] & 15) | (header[i] >> 6 << 4))
@@ -145,7 +144,7 @@ def read_scale(header: Bytes, i: int) -> np.float32:
 @compiled
 def read_minimum(header: Bytes, i: int) -> np.float32:
     """The distance of the minimum of block `i` below zero, as a reader will compute it."""
-    d_min = half_value(np.uint32(header[2] | header[3] << 8))
+    d_min = read_half(header, 2)
     bits = np.int64(header[8 + i] & 63)
     if i >= 4:
         bits = np.int64((header[8 + i] >> 4) | (header[4 + i] >> 6 << 4))

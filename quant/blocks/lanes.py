@@ -10,7 +10,7 @@ known, the compiler can prove that a loop over the lanes does not overtake itsel
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,21 @@ ZERO = np.float32(0)
 ONE = np.float32(1)
 
 
+class Lanes(NamedTuple):
+    """What a search works on. A tuple, so that compiled code may be handed all of it at once."""
+
+    x: Floats
+    """The values."""
+    w: Floats
+    """How much each value counts."""
+    levels: Floats
+    """Levels of the candidate being tried."""
+    p: Floats
+    """A row of LANES numbers per parameter of the search."""
+    sums: Floats
+    """N_SUMS rows of sums."""
+
+
 @compiled
 def spread(values: Floats, first_block: int, n_blocks: int, size: int, lanes: Floats) -> None:
     """Lay `n_blocks` consecutive blocks of `size` values into the lanes.
@@ -44,7 +59,12 @@ def spread(values: Floats, first_block: int, n_blocks: int, size: int, lanes: Fl
 
 
 @compiled
-def clear(sums: Floats) -> None:
-    """Set all sums to minus zero, the neutral element of float addition: -0 + x is x, sign and all."""
-    for i in range(N_SUMS * LANES):
-        sums[i] = -ZERO
+def new_lanes(size: int, n_parameters: int) -> Lanes:
+    """Room for LANES blocks of `size` values. Lanes without a block compute on what is there."""
+    return Lanes(
+        x=np.zeros(size * LANES, np.float32),
+        w=np.zeros(size * LANES, np.float32),
+        levels=np.zeros(size * LANES, np.float32),
+        p=np.zeros(n_parameters * LANES, np.float32),
+        sums=np.zeros(N_SUMS * LANES, np.float32),
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from quant.blocks.compiled import compiled
+from quant.blocks.lanes import Bytes
 
 MAGIC = np.float32(12582912.0)  # 1.5 * 2**23
 
@@ -25,7 +26,7 @@ def nearest_int(value: np.float32) -> np.int32:
 
 
 @compiled
-def half_bits(value: np.float32) -> np.uint32:
+def _half_bits(value: np.float32) -> np.uint32:
     """The bits of the nearest half, ties to even; too large becomes infinite, NaN is kept quiet."""
     bits = np.float32(value).view(np.uint32)
     magnitude = bits & np.uint32(0x7FFFFFFF)
@@ -45,7 +46,7 @@ def half_bits(value: np.float32) -> np.uint32:
 
 
 @compiled
-def half_value(half: np.uint32) -> np.float32:
+def _half_value(half: np.uint32) -> np.float32:
     """The float32 with the value of a half. Source: IEEE 754, binary16."""
     magnitude = np.uint32(half & np.uint32(0x7FFF))
     if magnitude >= np.uint32(0x7C00):  # infinity and NaN
@@ -56,3 +57,17 @@ def half_value(half: np.uint32) -> np.float32:
     else:
         value = np.uint32((magnitude << np.uint32(13)) + np.uint32(0x38000000)).view(np.float32)
     return -value if half & np.uint32(0x8000) else value
+
+
+@compiled
+def write_half(value: np.float32, out: Bytes, at: int) -> None:
+    """Write the nearest half as two bytes, little end first."""
+    half = _half_bits(value)
+    out[at] = half & 255
+    out[at + 1] = half >> 8
+
+
+@compiled
+def read_half(data: Bytes, at: int) -> np.float32:
+    """The float32 with the value of the half at byte `at`."""
+    return _half_value(np.uint32(data[at] | data[at + 1] << 8))

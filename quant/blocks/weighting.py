@@ -11,12 +11,13 @@ from __future__ import annotations
 import numpy as np
 
 from quant.blocks.compiled import compiled
-from quant.blocks.lanes import LANES, ZERO, Floats
+from quant.blocks.lanes import LANES, ZERO, Floats, Lanes
 
 
 @compiled
-def weigh_by_magnitude(x: Floats, size: int, sums: Floats, w: Floats) -> None:
+def weigh_by_magnitude(lanes: Lanes, size: int) -> None:
     """Weight of a value: its magnitude plus the root mean square of its block."""
+    x, w, sums = lanes.x, lanes.w, lanes.sums
     for lane in range(LANES):
         sums[lane] = ZERO
     for i in range(size):
@@ -30,11 +31,12 @@ def weigh_by_magnitude(x: Floats, size: int, sums: Floats, w: Floats) -> None:
 
 
 @compiled
-def weigh_by_importance(x: Floats, size: int, softening: Floats, w: Floats) -> None:
+def weigh_by_importance(lanes: Lanes, size: int) -> None:
     """Multiply the importance weights that lie in `w` by softened magnitudes.
 
-    `softening` holds for each lane what is added to the square of a value before the root.
+    The first row of sums holds for each lane what is added to the square of a value.
     """
+    x, w, softening = lanes.x, lanes.w, lanes.sums
     for i in range(size):
         for lane in range(LANES):
             value = x[i * LANES + lane]
