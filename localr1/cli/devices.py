@@ -30,7 +30,7 @@ def command(output: Output) -> int:
     hardware = find_hardware(Machine())
     try:
         info = _ask_engine()
-    except EngineStartError as exc:
+    except EngineStartError:
         if not output.as_json:
             for card in hardware:
                 output.data(f"seen    {card.name} (for {card.kind})")
