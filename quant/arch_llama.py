@@ -15,6 +15,7 @@ import numpy as np
 
 from quant.architecture import DECODER_RULES, Architecture, TensorRule, layer_rule
 from quant.dtypes import Float32Array
+from quant.errors import CheckpointDamagedError
 from quant.gguf_types import KeyValues
 from quant.hyperparameters import Hyperparameters
 
@@ -54,7 +55,9 @@ def llama3_factors(parameters: Hyperparameters) -> Float32Array:
     factor = np.float32(options.get("factor", 8.0))
     low = np.float32(options.get("low_freq_factor", 1.0))
     high = np.float32(options.get("high_freq_factor", 4.0))
-    n_old = np.float32(options.get("original_max_position_embeddings", 8192))
+    n_old = np.float32(parameters.rope.n_ctx_before or 8192)
+    if not (factor > 0 and 0 < low < high):
+        raise CheckpointDamagedError("config.json: the factors of llama3 scaling make no sense")
     exponents = np.arange(0, parameters.head_dim, 2, dtype=np.float32) / np.float32(
         parameters.head_dim
     )

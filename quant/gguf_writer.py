@@ -10,6 +10,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from quant.errors import CheckpointDamagedError
 from quant.gguf_types import (
     ALIGNMENT,
     MAGIC,
@@ -91,5 +92,8 @@ def _bare_value(value_type: ValueType, value: object) -> bytes:
 
 
 def _string(text: str) -> bytes:
-    encoded = text.encode()
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError as exc:
+        raise CheckpointDamagedError(f"the text {text[:60]!a} is not valid Unicode") from exc
     return struct.pack("<Q", len(encoded)) + encoded

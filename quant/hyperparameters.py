@@ -24,7 +24,9 @@ class RopeParameters:
     rope_type: str
     theta: float
     options: Mapping[str, float]
-    """The numeric rest of `rope_scaling`: factor, original_max_position_embeddings, ..."""
+    """The numeric rest of `rope_scaling`: factor, beta_fast, ..."""
+    n_ctx_before: int | None
+    """Context the model had before it was stretched, if stated."""
 
     def required(self, name: str) -> float:
         """An option without which the type makes no sense."""
@@ -113,8 +115,12 @@ def _rope(values: Mapping[str, Any]) -> RopeParameters:
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
     theta = options.pop("rope_theta", None)
+    key = "original_max_position_embeddings"
     return RopeParameters(
-        rope_type, theta if theta is not None else _number(values, "rope_theta"), options
+        rope_type,
+        theta if theta is not None else _number(values, "rope_theta"),
+        options,
+        _size(scaling, key) if key in options else None,
     )
 
 

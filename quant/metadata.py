@@ -44,7 +44,9 @@ def add_general(key_values: KeyValues, checkpoint: Checkpoint, n_params: int) ->
     _add_sampling(key_values, checkpoint)
     card = read_model_card(checkpoint.directory)
     from_config = _named_by_config(checkpoint.config, n_params)
-    from_directory = split_model_id(checkpoint.directory.name, n_params)
+    # a file name need not be Unicode, metadata must
+    directory_name = checkpoint.directory.name.encode(errors="replace").decode()
+    from_directory = split_model_id(directory_name, n_params)
 
     def guess(part: str) -> str | None:
         value = getattr(from_config, part) or getattr(from_directory, part)
@@ -116,8 +118,7 @@ def _add_rope_scaling(key_values: KeyValues, prefix: str, parameters: Hyperparam
     key_values.real(f"{scaling}.factor", rope.required("factor"))
     if rope.rope_type == "linear":
         return
-    n_ctx_before = rope.options.get("original_max_position_embeddings", parameters.n_ctx)
-    key_values.uint(f"{scaling}.original_context_length", int(n_ctx_before))
+    key_values.uint(f"{scaling}.original_context_length", rope.n_ctx_before or parameters.n_ctx)
     attention_factor = "attention_factor" if "attention_factor" in rope.options else "attn_factor"
     for key, option in (
         ("yarn_ext_factor", "extrapolation_factor"),

@@ -6,6 +6,7 @@ conversion: no weight depends on it. Reads what gguf-py/gguf/metadata.py reads.
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import re
 from collections.abc import Mapping
@@ -15,6 +16,9 @@ from typing import Any
 from quant.model_name import split_model_id, title_of
 
 _MAX_BYTES = 1024**2
+_MAX_ITEMS = 1000
+_MAX_TEXT = 16 * 1024
+_SCALARS = (str, int, float, dt.date)
 _HUB_URL = re.compile(r"https?://huggingface.co/([^/]+/[^/]+)")
 
 _log = logging.getLogger(__name__)
@@ -46,24 +50,16 @@ def read_model_card(directory: Path) -> dict[str, Any]:
 
 
 def first_of(card: Mapping[str, Any], *keys: str) -> str | None:
-    """The first value present under any of the keys, as text."""
+    """The first value present under any of the keys, as text; a list joined by commas."""
     for key in keys:
         if card.get(key) is not None:
-            value = card[key]
-            return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            return ",".join(_texts(card[key]))
     return None
 
 
 def texts_of(card: Mapping[str, Any], *keys: str) -> list[str]:
     """Every text under the keys, lists flattened."""
-    texts: list[str] = []
-    for key in keys:
-        value = card.get(key)
-        if isinstance(value, str):
-            texts.append(value)
-        elif isinstance(value, list):
-            texts += [str(item) for item in value]
-    return texts
+    return [text for key in keys for text in _texts(card.get(key))]
 
 
 def origins_of(card: Mapping[str, Any], *keys: str, n_params: int) -> list[dict[str, str]] | None:
@@ -76,13 +72,20 @@ def origins_of(card: Mapping[str, Any], *keys: str, n_params: int) -> list[dict[
     if key is None:
         return None
     entries = card[key] if isinstance(card[key], list) else [card[key]]
-    return [_origin(entry, n_params) for entry in entries if entry is not None]
+    return [_origin(entry, n_params) for entry in entries[:_MAX_ITEMS] if entry is not None]
+
+
+def _texts(value: Any) -> list[str]:
+    """Scalars as text. YAML aliases can unfold without end, so nothing nested is followed."""
+    items = value[:_MAX_ITEMS] if isinstance(value, list) else [value]
+    texts = [str(item) for item in items if isinstance(item, _SCALARS)]
+    return [text for text in texts if len(text) <= _MAX_TEXT]
 
 
 def _origin(entry: Any, n_params: int) -> dict[str, str]:
     if isinstance(entry, dict):
-        return {str(key): str(value) for key, value in entry.items()}
-    if not isinstance(entry, str):
+        return {key: first_of(entry, key) or "" for key in entry if isinstance(key, str)}
+    if not isinstance(entry, str) or len(entry) > _MAX_TEXT:
         return {}
     is_url = entry.startswith(("http://", "https://", "ssh://"))
     hub = _HUB_URL.fullmatch(entry) if is_url else None

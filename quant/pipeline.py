@@ -18,6 +18,7 @@ from pathlib import Path
 from quant.architecture import Architecture, architecture_of
 from quant.atomic_file import atomic_file, require_free_target, write_all
 from quant.checkpoint import Checkpoint, open_checkpoint
+from quant.errors import CheckpointDamagedError
 from quant.gguf_types import FileType, KeyValues
 from quant.gguf_writer import TensorEntry, encode_header, file_bytes, padding
 from quant.hyperparameters import Hyperparameters, read_hyperparameters
@@ -74,30 +75,46 @@ def convert(
     checkpoint = open_checkpoint(Path(source))
     output = Path(output).expanduser().absolute()
     require_free_target(output, overwrite=overwrite)
+    try:
+        plan = _planned(checkpoint, chosen)
+    except RecursionError as exc:
+        raise CheckpointDamagedError(f"a JSON file in {source} nests too deep") from exc
+    bytes_read = _write(output, plan, n_threads or _n_cores(), on_progress or _ignore)
+    return ConvertResult(
+        output=output,
+        architecture=plan.architecture,
+        file_type=chosen.name,
+        n_tensors=len(plan.tensors),
+        n_params=plan.n_params,
+        bytes_read=bytes_read,
+        bytes_written=plan.n_bytes,
+        seconds=time.monotonic() - started_s,
+        tensor_types=dict(Counter(item.tensor_type.name for item in plan.tensors)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The output, complete but for the weights."""
+
+    architecture: str
+    header: bytes
+    tensors: Sequence[TypedTensor]
+    n_params: int
+    n_bytes: int
+    """Of the whole file."""
+
+
+def _planned(checkpoint: Checkpoint, file_type: FileType) -> _Plan:
     architecture = architecture_of(checkpoint.config)
     parameters = read_hyperparameters(checkpoint.config, architecture.defaults)
     mapped = map_tensors(checkpoint, architecture, parameters)
-    typed = choose_types(mapped, chosen, architecture.name, parameters)
+    typed = choose_types(mapped, file_type, architecture.name, parameters)
     entries = [TensorEntry(item.tensor.name, item.tensor.shape, item.tensor_type) for item in typed]
     n_params = sum(math.prod(tensor.shape) for tensor in mapped)
-    header = encode_header(
-        _metadata(checkpoint, architecture, parameters, chosen, n_params=n_params), entries
-    )
-    n_bytes = file_bytes(header, entries)
-    bytes_read = _write(
-        output, header, n_bytes, typed, n_threads or _n_cores(), on_progress or _ignore
-    )
-    return ConvertResult(
-        output=output,
-        architecture=architecture.name,
-        file_type=chosen.name,
-        n_tensors=len(typed),
-        n_params=n_params,
-        bytes_read=bytes_read,
-        bytes_written=n_bytes,
-        seconds=time.monotonic() - started_s,
-        tensor_types=dict(Counter(entry.tensor_type.name for entry in entries)),
-    )
+    key_values = _metadata(checkpoint, architecture, parameters, file_type, n_params=n_params)
+    header = encode_header(key_values, entries)
+    return _Plan(architecture.name, header, typed, n_params, file_bytes(header, entries))
 
 
 def _metadata(
@@ -120,21 +137,16 @@ def _metadata(
     return key_values
 
 
-def _write(  # noqa: PLR0917 - private, and each argument is one fact about the file
-    output: Path,
-    header: bytes,
-    n_bytes: int,
-    tensors: Sequence[TypedTensor],
-    n_threads: int,
-    on_progress: Callable[[ConvertProgress], None],
+def _write(
+    output: Path, plan: _Plan, n_threads: int, on_progress: Callable[[ConvertProgress], None]
 ) -> int:
-    bytes_total = sum(_source_bytes(item.tensor) for item in tensors)
+    bytes_total = sum(_source_bytes(item.tensor) for item in plan.tensors)
     bytes_done = 0
     with (
-        atomic_file(output, n_bytes) as file,
-        contextlib.closing(encoded_slabs(tensors, MappedShards(), n_threads)) as slabs,
+        atomic_file(output, plan.n_bytes) as file,
+        contextlib.closing(encoded_slabs(plan.tensors, MappedShards(), n_threads)) as slabs,
     ):
-        write_all(file, header)
+        write_all(file, plan.header)
         tensor_bytes = 0
         for slab in slabs:
             write_all(file, slab.data.data.cast("B"))

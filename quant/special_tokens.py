@@ -59,14 +59,12 @@ def find_special_tokens(
 ) -> SpecialTokens:
     """Read the three files. Raises: CheckpointDamagedError for an impossible id."""
     names = _Names(tokenizer_config)
-    post_processor = tokenizer.get("post_processor")
-    if isinstance(post_processor, dict):
-        for processor in post_processor.get("processors", [post_processor]):
-            names.apply(processor)
+    for processor in _processors(tokenizer.get("post_processor")):
+        names.apply(processor)
     result = SpecialTokens(is_added=names.is_added)
     id_of: dict[str, Any] = {}
-    for token in tokenizer.get("added_tokens") or []:
-        id_of.setdefault(token.get("content"), token.get("id"))
+    for token in tokenizer["added_tokens"]:
+        id_of.setdefault(content_of(token) or "", token.get("id"))
     if tokenizer_config:
         for kind in names.kinds:
             if isinstance(adds := tokenizer_config.get(f"add_{kind}_token"), bool):
@@ -101,7 +99,9 @@ class _Names:
             self.is_added.setdefault("bos", False)
             self.is_added.setdefault("eos", False)
         elif processor.get("type") == "TemplateProcessing":
-            self._apply_template(processor.get("single") or [], processor.get("pair") or [])
+            self._apply_template(
+                _items(processor.get("single") or []), _items(processor.get("pair") or [])
+            )
 
     def _apply_template(self, single: list[Any], pair: list[Any]) -> None:
         first = _token_in(single[0]) if len(single) > 1 else None
@@ -142,6 +142,19 @@ class _Names:
         self.is_added["sep"] = adds
         if adds:
             self.tokens["sep"] = self.tokens["sep"] or self.tokens["eos"]
+
+
+def _processors(node: Any) -> list[dict[str, Any]]:
+    if not isinstance(node, dict):
+        return []
+    steps = _items(node.get("processors", [node]))
+    return [step for step in steps if isinstance(step, dict)]
+
+
+def _items(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise CheckpointDamagedError("tokenizer.json: the post_processor makes no sense")
+    return value
 
 
 def _token_in(item: Any) -> str | None:

@@ -70,18 +70,21 @@ def _read_tokenizer(checkpoint: Checkpoint) -> dict[str, Any]:
         # NFC is left to the user's keyboard, as in llama.cpp; anything else changes the text
         if part != "NFC":
             raise UnsupportedError(f"{path}: the normalizer {part[:40]!r} is not supported")
-    if not isinstance(tokenizer.setdefault("added_tokens", []), list):
-        raise CheckpointDamagedError(f"{path}: added_tokens is no list")
+    added = tokenizer.setdefault("added_tokens", [])
+    if not isinstance(added, list) or not all(isinstance(token, dict) for token in added):
+        raise CheckpointDamagedError(f"{path}: added_tokens is no list of tokens")
     return tokenizer
 
 
 def _normalizers(node: Any) -> list[str]:
     if node is None:
         return []
-    kind = str(node.get("type")) if isinstance(node, dict) else str(node)
-    if kind == "Sequence":
-        return [part for child in node.get("normalizers") or [] for part in _normalizers(child)]
-    return [kind]
+    match node:
+        case {"type": "Sequence", "normalizers": [*children]}:
+            return [part for child in children for part in _normalizers(child)]
+        case {"type": str(kind)}:
+            return [kind]
+    return [str(node)]
 
 
 def _vocabulary(

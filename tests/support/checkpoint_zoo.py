@@ -213,5 +213,5 @@ def _write_files(
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Write a document as the checkpoint's tools do."""
-    path.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+    """Write a document; what is not ASCII is escaped, lone surrogates too."""
+    path.write_text(json.dumps(document), encoding="utf-8")

@@ -1,0 +1,289 @@
+"""Checkpoints whose headers are honest and whose contents are not what they should be."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quant.errors import (
+    CheckpointDamagedError,
+    NotACheckpointError,
+    OutputExistsError,
+    QuantError,
+    SourceNotFoundError,
+    UnsupportedError,
+)
+from quant.pipeline import convert
+from tests.support.checkpoint_files import as_stored, read_safetensors, write_safetensors
+from tests.support.checkpoint_zoo import write_checkpoint, write_json
+
+
+def _refusal(source: Path, parent: Path, *, file_type: str = "Q8_0") -> QuantError:
+    outputs = parent / "outputs"
+    outputs.mkdir()
+    with pytest.raises(QuantError) as caught:
+        convert(source, outputs / "model.gguf", file_type=file_type)
+    assert list(outputs.iterdir()) == []
+    assert "\n" not in caught.value.message
+    return caught.value
+
+
+def _change_json(path: Path, **changes: Any) -> None:
+    write_json(path, json.loads(path.read_text(encoding="utf-8")) | changes)
+
+
+def test_nothing_at_the_path_is_not_found(tmp_path: Path) -> None:
+    error = _refusal(tmp_path / "nowhere", tmp_path)
+
+    assert isinstance(error, SourceNotFoundError)
+    assert error.exit_code == 3
+
+
+def test_an_empty_directory_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+
+    error = _refusal(tmp_path / "empty", tmp_path)
+
+    assert isinstance(error, NotACheckpointError)
+    assert "config.json" in error.message
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_directory_without_a_needed_file_is_no_checkpoint(name: str, tmp_path: Path) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    (source / name).unlink()
+
+    error = _refusal(source, tmp_path)
+
+    assert isinstance(error, NotACheckpointError)
+    assert name in error.message
+
+
+def test_pytorch_files_are_named_as_what_is_there(tmp_path: Path) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    (source / "model.safetensors").rename(source / "pytorch_model.bin")
+
+    assert "PyTorch" in _refusal(source, tmp_path).hint
+
+
+def test_a_gguf_as_source_is_unsupported_and_says_so(tmp_path: Path) -> None:
+    source = tmp_path / "model.gguf"
+    source.write_bytes(b"GGUF")
+
+    error = _refusal(source, tmp_path)
+
+    assert isinstance(error, UnsupportedError)
+    assert "is a GGUF file" in error.message
+
+
+def test_another_file_as_source_is_no_checkpoint(tmp_path: Path) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+
+    assert isinstance(_refusal(source / "config.json", tmp_path), NotACheckpointError)
+
+
+def test_an_unknown_architecture_lists_the_known_ones(tmp_path: Path) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    _change_json(source / "config.json", architectures=["MysteryForCausalLM"])
+
+    error = _refusal(source, tmp_path)
+
+    assert isinstance(error, UnsupportedError)
+    assert "LlamaForCausalLM, Qwen2ForCausalLM" in error.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"architectures": None}, "architectures"),
+        ({"architectures": ["Qwen2ForCausalLM", "LlamaForCausalLM"]}, "architectures"),
+        ({"hidden_size": None}, "hidden_size"),
+        ({"hidden_size": "96"}, "hidden_size"),
+        ({"hidden_size": True}, "hidden_size"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers"),
+        ({"num_hidden_layers": 10**6}, "num_hidden_layers"),
+        ({"num_attention_heads": 2**40}, "num_attention_heads"),
+        ({"num_key_value_heads": 3}, "key-value heads"),
+        ({"vocab_size": -1}, "vocab_size"),
+        ({"rms_norm_eps": 1e39}, "rms_norm_eps"),
+        ({"rms_norm_eps": float("nan")}, "rms_norm_eps"),
+        ({"rope_theta": "10000"}, "rope_theta"),
+        ({"rope_scaling": ["yarn"]}, "rope_scaling"),
+        ({"rope_scaling": {"type": "yarn"}}, "lacks factor"),
+        ({"rope_scaling": {"type": "moebius"}}, "moebius"),
+        (
+            {
+                "rope_scaling": {
+                    "type": "yarn",
+                    "factor": 2,
+                    "original_max_position_embeddings": 1e30,
+                }
+            },
+            "original_max_position_embeddings",
+        ),
+    ],
+)
+def test_an_impossible_config_is_an_error_that_names_the_key(
+    changes: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    _change_json(source / "config.json", **changes)
+
+    assert words in _refusal(source, tmp_path).message
+
+
+@pytest.mark.parametrize(
+    "name", ["model.norm.weight", "lm_head.weight", "model.layers.3.self_attn.k_proj.bias"]
+)
+def test_a_missing_tensor_is_named(name: str, tmp_path: Path) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    arrays = read_safetensors(source / "model.safetensors")
+    del arrays[name]
+    write_safetensors(source / "model.safetensors", arrays)
+
+    error = _refusal(source, tmp_path)
+
+    assert isinstance(error, CheckpointDamagedError)
+    assert f"lacks tensor {name!r}" in error.message
+
+
+def test_a_tensor_that_no_rule_knows_is_named(tmp_path: Path) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    arrays = read_safetensors(source / "model.safetensors")
+    arrays["model.layers.4.input_layernorm.weight"] = arrays["model.norm.weight"]
+    write_safetensors(source / "model.safetensors", arrays)
+
+    assert "'model.layers.4.input_layernorm.weight'" in _refusal(source, tmp_path).message
+
+
+def test_a_shape_that_the_config_does_not_promise_is_refused(tmp_path: Path) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    arrays = read_safetensors(source / "model.safetensors")
+    arrays["model.norm.weight"] = as_stored(np.ones((95,), np.float32), "F16")
+    write_safetensors(source / "model.safetensors", arrays)
+
+    assert "is [95], config.json makes it [96]" in _refusal(source, tmp_path).message
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_weight_that_is_no_number_is_not_quantised(value: float, tmp_path: Path) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    arrays = read_safetensors(source / "model.safetensors")
+    weights = np.full((1024, 96), value, np.float32)
+    arrays["lm_head.weight"] = as_stored(weights, "F16")
+    write_safetensors(source / "model.safetensors", arrays)
+
+    error = _refusal(source, tmp_path)
+
+    assert error.message == "tensor output.weight: it holds NaN or infinity"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": {"type": "Unigram"}}, "byte-level BPE"),
+        ({"model": {"type": "BPE", "byte_fallback": True}}, "byte-level BPE"),
+        ({"model": {"type": "BPE", "vocab": {}}}, "vocabulary"),
+        ({"model": {"type": "BPE", "vocab": {"a": 0, "b": 0}, "merges": []}}, "two tokens"),
+        ({"model": {"type": "BPE", "vocab": {"a": 1024}, "merges": []}}, "id 1024"),
+        ({"model": {"type": "BPE", "vocab": {"a": "1"}, "merges": []}}, "id 1"),
+        ({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [["a"]]}}, "no pair"),
+        ({"model": {"type": "BPE", "vocab": {"a": 0}}}, "merges"),
+        ({"normalizer": {"type": "Lowercase"}}, "Lowercase"),
+        ({"pre_tokenizer": None}, "not known"),
+        ({"pre_tokenizer": {"type": "Whitespace"}}, "Whitespace"),
+        ({"added_tokens": {"a": 1}}, "added_tokens"),
+        ({"added_tokens": [{"id": 1}]}, "no content"),
+        ({"added_tokens": ["text"]}, "added_tokens"),
+        ({"post_processor": {"type": "Sequence", "processors": 7}}, "post_processor"),
+        ({"post_processor": {"type": "TemplateProcessing", "single": 7}}, "post_processor"),
+        ({"model": {"type": "BPE", "vocab": {"\ud800": 0}, "merges": []}}, "Unicode"),
+    ],
+)
+def test_a_tokenizer_we_cannot_carry_over_is_refused(
+    changes: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    _change_json(source / "tokenizer.json", **changes)
+
+    assert words in _refusal(source, tmp_path).message
+
+
+def test_nesting_beyond_what_python_can_follow_is_refused(tmp_path: Path) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    node = "null"
+    for _ in range(3000):
+        node = '{"type": "Sequence", "normalizers": [' + node + "]}"
+    path = source / "tokenizer.json"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"normalizer": null', f'"normalizer": {node}'), encoding="utf-8")
+
+    assert isinstance(_refusal(source, tmp_path), CheckpointDamagedError)
+
+
+@pytest.mark.parametrize("changes", [{"factor": 0.0}, {"low_freq_factor": 4.0}])
+def test_llama3_frequencies_that_divide_by_zero_are_refused(
+    changes: dict[str, float], tmp_path: Path
+) -> None:
+    source = write_checkpoint("llama3", tmp_path)
+    config = json.loads((source / "config.json").read_text())
+    _change_json(source / "config.json", rope_scaling=config["rope_scaling"] | changes)
+
+    assert "llama3" in _refusal(source, tmp_path).message
+
+
+def test_an_impossible_token_id_is_refused(tmp_path: Path) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    (source / "tokenizer_config.json").unlink()
+    _change_json(source / "config.json", bos_token_id=-5)
+
+    assert "bos token" in _refusal(source, tmp_path).message
+
+
+def test_damaged_advice_does_not_stop_a_conversion(tmp_path: Path) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    (source / "generation_config.json").write_text("{broken")
+    (source / "README.md").write_text("---\n: [broken\n---\n")
+
+    result = convert(source, tmp_path / "model.gguf", file_type="Q8_0")
+
+    assert result.output.is_file()
+
+
+def test_a_model_card_that_unfolds_without_end_is_left_out(tmp_path: Path) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    levels = [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 40)]
+    lines = ["---", "l0: &l0 [lol]", *levels, "name: *l39", "tags: *l39", "datasets: *l39", "---"]
+    (source / "README.md").write_text("\n".join(lines))
+
+    convert(source, tmp_path / "model.gguf", file_type="Q8_0")
+
+    assert (tmp_path / "model.gguf").stat().st_size < 1024**2
+
+
+def test_an_existing_output_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    output = tmp_path / "model.gguf"
+    output.write_text("precious")
+
+    with pytest.raises(OutputExistsError):
+        convert(source, output, file_type="Q8_0")
+
+    assert output.read_text() == "precious"
+
+
+def test_a_failed_overwrite_keeps_the_old_file(tmp_path: Path) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    output = tmp_path / "model.gguf"
+    output.write_text("precious")
+    shutil.rmtree(source)
+
+    with pytest.raises(SourceNotFoundError):
+        convert(source, output, file_type="Q8_0", overwrite=True)
+
+    assert output.read_text() == "precious"
