@@ -55,14 +55,15 @@ class TemplateRenderer(Protocol):
 class ChildRenderer:
     """Renders in a child process. Lazy: without a call there is no child."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, limit_s: float = RENDER_S) -> None:
+        self._limit_s = limit_s
         self._child: ChildProcess | None = None
 
     def render(self, request: RenderRequest) -> str:
         """The prompt, open for the assistant's turn.
 
         Raises: TemplateRaisedError if the template itself refuses the conversation;
-        TemplateRefusedError if it is too big, fails, takes more than RENDER_S, needs too much
+        TemplateRefusedError if it is too big, fails, takes too long, needs too much
         memory or writes too much.
         """
         n_bytes = len(request.template.encode("utf-8", errors="surrogatepass"))
@@ -77,7 +78,7 @@ class ChildRenderer:
             raise _refused(f"the conversation is too long for it: {exc}") from exc
         if reply is None:
             self.close()
-            raise _refused(f"it took longer than {RENDER_S:.0f} seconds")
+            raise _refused(f"it took longer than {self._limit_s:g} seconds")
         return _text_of(reply)
 
     def close(self) -> None:
@@ -94,7 +95,7 @@ class ChildRenderer:
                 "localr1.chat.template_child", name="template renderer", timeout_s=_START_S
             )
         self._child.send({"type": "render", "request": protocol.to_json(request)})
-        return self._child.receive(RENDER_S)
+        return self._child.receive(self._limit_s)
 
 
 def _text_of(reply: protocol.Message) -> str:

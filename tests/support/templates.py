@@ -74,6 +74,17 @@ GEMMA = (
 )
 
 
+def request_for(template: str, *contents: str) -> RenderRequest:
+    """A template and user messages, `Hi` if none are given."""
+    return RenderRequest(
+        template=template,
+        messages=tuple({"role": "user", "content": text} for text in contents or ("Hi",)),
+        bos_token="<s>",  # noqa: S106 -- a token of text
+        eos_token="</s>",  # noqa: S106
+        now="2025-01-20T12:00:00",
+    )
+
+
 @dataclass
 class InlineRenderer:
     """Renders in this process: for trusted templates, in tests of everything but the child."""
