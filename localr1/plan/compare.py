@@ -1,0 +1,88 @@
+"""Owns laying a plan beside what llama.cpp really allocated."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from localr1.plan.memory_plan import DevicePlan, MemoryPlan
+
+_PURPOSES = ("weights", "kv", "recurrent", "compute", "output")
+
+
+class Buffer(Protocol):
+    """One allocation as the engine reports it; `localr1.worker.frames.MeasuredBuffer` is one."""
+
+    @property
+    def device(self) -> str:
+        """The log's name of the buffer: `CPU_Mapped`, `CUDA0` ..."""
+        ...
+
+    @property
+    def purpose(self) -> str:
+        """`weights`, `kv`, `recurrent`, `compute` or `output`."""
+        ...
+
+    @property
+    def n_bytes(self) -> int:
+        """Its size; logs print it to 0.01 MiB."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One purpose on one device: the plan's word and the engine's."""
+
+    purpose: str
+    device: str
+    predicted_bytes: int
+    measured_bytes: int
+
+    @property
+    def difference(self) -> float:
+        """How far the plan is off, as a share of what was measured; positive means too high."""
+        return (self.predicted_bytes - self.measured_bytes) / max(self.measured_bytes, 1)
+
+    def to_json(self) -> dict[str, Any]:
+        """For the `load` event and `--json`."""
+        return {
+            "purpose": self.purpose,
+            "device": self.device,
+            "predicted_bytes": self.predicted_bytes,
+            "measured_bytes": self.measured_bytes,
+        }
+
+
+def compare(plan: MemoryPlan, buffers: Iterable[Buffer]) -> tuple[Comparison, ...]:
+    """Predicted beside measured, per device and purpose; what both leave empty is left out.
+
+    Several buffers of one purpose add up: a mapped file and its repacked copy, or the two caches
+    of a model with sliding windows.
+    """
+    measured: Counter[tuple[str, str]] = Counter()
+    names = {place.name: place for place in plan.places}
+    for buffer in buffers:
+        measured[_place_of(buffer.device, names), buffer.purpose] += buffer.n_bytes
+    predicted = {
+        (place.name, purpose): getattr(place, f"{purpose}_bytes")
+        for place in plan.places
+        for purpose in _PURPOSES
+    }
+    keys = [*predicted, *(key for key in measured if key not in predicted)]
+    return tuple(
+        Comparison(purpose, device, predicted.get((device, purpose), 0), measured[device, purpose])
+        for device, purpose in keys
+        if predicted.get((device, purpose)) or measured[device, purpose]
+    )
+
+
+def _place_of(buffer_name: str, names: dict[str, DevicePlan]) -> str:
+    """`CUDA0` for `CUDA0`, the host for `CUDA_Host`, `CPU_Mapped` and `CPU_REPACK`."""
+    if buffer_name in names:
+        return buffer_name
+    stem, _, kind = buffer_name.partition("_")
+    if kind == "Host":
+        return "CPU"
+    return stem if stem in names else buffer_name

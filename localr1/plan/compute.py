@@ -1,0 +1,73 @@
+"""Owns the size of compute buffers: the graph of a full batch, laid out as ggml would.
+
+Source: llama.cpp at the pinned version, `llama_context::sched_reserve` (which graph is measured)
+and `llama_context::output_reserve` (the buffer for logits) in src/llama-context.cpp.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from backends.cache_types import cache_type
+from localr1.model_card import ModelCard
+from localr1.plan.dense_graph import GraphShape, dense_graph
+from localr1.plan.graph import F32, peak_bytes
+from localr1.plan.kv_cache import effective_ubatch, n_cells
+from localr1.plan.request import PlanRequest
+
+CPU_ALIGNMENT = 32  # TENSOR_ALIGNMENT in ggml/src/ggml-impl.h
+GPU_ALIGNMENT = 128  # ggml_backend_cuda_buffer_type_get_alignment
+_ROTATED_HEAD = 64  # heads that this divides are rotated before they are quantised
+_ENOUGH_LAYERS = 4  # in a row of equal layers, each one after the second finds the same holes
+
+
+def cpu_compute_bytes(card: ModelCard, request: PlanRequest, n_ctx: int) -> int:
+    """Bytes of the compute buffer when everything runs on the processor."""
+    shape = _shape(card, request, n_ctx)
+    return peak_bytes(dense_graph(_shortened(card), shape), CPU_ALIGNMENT)
+
+
+def gpu_compute_bytes(card: ModelCard, request: PlanRequest, n_ctx: int) -> int:
+    """Bytes of the compute buffer of a GPU that runs the layers and the output."""
+    shape = _shape(card, request, n_ctx)
+    return peak_bytes(dense_graph(_shortened(card), shape, has_embedding=False), GPU_ALIGNMENT)
+
+
+def staging_bytes(card: ModelCard, request: PlanRequest, n_ctx: int) -> int:
+    """Bytes on the host for what a GPU is fed: embedding rows, twice, and the masks."""
+    shape = _shape(card, request, n_ctx)
+    mask_cells = shape.n_cells + (shape.n_cells_swa if card.n_swa else 0)
+    mask_item_bytes = 2 if shape.flash_attn else 4
+    return shape.n_tokens * (2 * card.n_embd * F32 + mask_cells * mask_item_bytes)
+
+
+def output_bytes(card: ModelCard, request: PlanRequest) -> int:
+    """Bytes of the buffer from which logits are read: one row per sequence."""
+    return card.n_vocab * request.n_seq_max * F32
+
+
+def _shape(card: ModelCard, request: PlanRequest, n_ctx: int) -> GraphShape:
+    n_tokens = effective_ubatch(request, n_ctx)
+    n_tokens = -(-n_tokens // request.n_seq_max) * request.n_seq_max
+    return GraphShape(
+        n_tokens=n_tokens,
+        n_outputs=n_tokens,
+        n_cells=n_cells(card, request, n_ctx, is_swa=False),
+        n_cells_swa=n_cells(card, request, n_ctx, is_swa=True),
+        flash_attn=request.uses_flash_attn,
+        rotates_k=_is_rotated(request.type_k, card.head_dim_k),
+        rotates_v=_is_rotated(request.type_v, card.head_dim_v),
+    )
+
+
+def _is_rotated(type_name: str, head_dims: tuple[int, ...]) -> bool:
+    same = len(set(head_dims)) == 1 and head_dims[0] > 0
+    return same and cache_type(type_name).is_quantised and head_dims[0] % _ROTATED_HEAD == 0
+
+
+def _shortened(card: ModelCard) -> ModelCard:
+    """The first layers of a model whose layers are all alike; the rest would change nothing."""
+    shapes = (card.n_head, card.n_head_kv, card.head_dim_k, card.head_dim_v, card.n_ff)
+    if card.n_swa or any(len(set(values)) > 1 for values in shapes):
+        return card
+    return replace(card, n_layer=min(card.n_layer, _ENOUGH_LAYERS))

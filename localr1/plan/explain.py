@@ -1,0 +1,111 @@
+"""Owns a plan in words and bars: lines of text for people, free of colour and cursor movement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from localr1.plan.compare import Comparison
+from localr1.plan.memory_plan import DevicePlan, MemoryPlan, Stage, Verdict
+from localr1.terminal_text import safe_line
+from localr1.units import format_bytes, format_count
+
+_BAR_WIDTH = 40
+_STAGES = {
+    Stage.WEIGHTS: "the weights alone are too big",
+    Stage.KV: "the weights fit, the KV cache does not",
+    Stage.COMPUTE: "weights and KV cache fit, the compute buffer does not",
+    Stage.FIRST_RUN: "it would load and fail at the first prompt",
+}
+_WORTH_A_REMARK = 0.05
+
+
+def lines(plan: MemoryPlan) -> list[str]:
+    """The whole plan: model, request, a bar and a table per device, verdict, fixes, notices."""
+    text = [*_heading(plan), ""]
+    for place in plan.places:
+        text += [*_place_lines(place, plan), ""]
+    text.append(_verdict(plan))
+    for fix in plan.fixes:
+        enough = "" if fix.is_enough else " (not enough alone)"
+        saved = format_bytes(fix.saves_bytes)
+        text.append(f"  {fix.change:<16} saves {saved:>8}, costs {fix.costs}{enough}")
+    text += [f"note: {notice}" for notice in plan.notices]
+    return text
+
+
+def comparison_lines(comparisons: Sequence[Comparison]) -> list[str]:
+    """Predicted beside measured, one line per buffer."""
+    rows = [("MEMORY", "DEVICE", "PLANNED", "MEASURED", "")]
+    for item in comparisons:
+        is_off = abs(item.difference) > _WORTH_A_REMARK
+        remark = f"{item.difference:+.0%}" if is_off else "as planned"
+        planned, measured = format_bytes(item.predicted_bytes), format_bytes(item.measured_bytes)
+        rows.append((item.purpose, safe_line(item.device), planned, measured, remark))
+    return [f"{a:<9} {b:<8} {c:>9} {d:>9}  {e}".rstrip() for a, b, c, d, e in rows]
+
+
+def _heading(plan: MemoryPlan) -> list[str]:
+    card, request = plan.card, plan.request
+    size = f"{format_count(card.n_params)} parameters, {card.quant}"
+    types = dict.fromkeys((request.type_k, request.type_v))
+    kv = f"KV {', '.join(types)} at {format_bytes(plan.kv_bytes_per_token)} per token"
+    context = f"context {plan.n_ctx} of {card.n_ctx_train} tokens"
+    return [
+        f"{safe_line(card.name)}: {size}, file {format_bytes(card.file_bytes)}",
+        f"{context}, {kv}, flash attention {request.flash_attn}",
+    ]
+
+
+def _place_lines(place: DevicePlan, plan: MemoryPlan) -> list[str]:
+    parts = (
+        ("█", "weights", place.weights_bytes - place.unused_bytes),
+        ("▓", "KV cache", place.kv_bytes + place.recurrent_bytes),
+        ("▒", "compute", place.compute_bytes + place.output_bytes),
+        ("░", "process" if place is plan.host else "driver", place.overhead_bytes[1]),
+    )
+    used = f"{format_bytes(place.need_bytes)} of {format_bytes(place.limit_bytes)} free"
+    text = [f"{place.name:<8} {_bar(place, parts)}  {used}{_layers(place, plan)}"]
+    for glyph, label, n_bytes in parts:
+        size = f"up to {format_bytes(n_bytes)}" if glyph == "░" else format_bytes(n_bytes)
+        text.append(f"  {glyph} {label:<9} {size}")
+    if place.unused_bytes:
+        text.append(f"    and {format_bytes(place.unused_bytes)} of the file mapped, not needed")
+    return text
+
+
+def _bar(place: DevicePlan, parts: Sequence[tuple[str, str, int]]) -> str:
+    """One cell per share of the larger of limit and need; every part that is there shows."""
+    full_bytes = max(place.limit_bytes, place.need_bytes, 1)
+    bar = "".join(
+        glyph * max(round(_BAR_WIDTH * n_bytes / full_bytes), 1)
+        for glyph, _, n_bytes in parts
+        if n_bytes
+    )
+    bar = bar[:_BAR_WIDTH].ljust(_BAR_WIDTH, "·")
+    if place.margin_bytes >= 0:
+        return bar
+    limit = round(_BAR_WIDTH * place.limit_bytes / full_bytes)
+    return f"{bar[:limit]}|{bar[limit:]}"
+
+
+def _layers(place: DevicePlan, plan: MemoryPlan) -> str:
+    if not plan.devices or place.layers is None:
+        return ""
+    first, last = place.layers
+    return f", layers {first} to {last}"
+
+
+def _verdict(plan: MemoryPlan) -> str:
+    spare = format_bytes(plan.margin_bytes)
+    if plan.verdict is Verdict.DOES_NOT_FIT:
+        stage = _STAGES[plan.failing_stage or Stage.FIRST_RUN]
+        context = f"; {plan.max_ctx} tokens of context would fit" if plan.max_ctx else ""
+        return f"does not fit: {stage}, {format_bytes(-plan.margin_bytes)} short{context}"
+    longest = f"longest context that fits: {plan.max_ctx} tokens"
+    if plan.verdict is Verdict.FITS:
+        return f"fits, {spare} to spare; {longest}"
+    every_layer = plan.card.n_layer + 1
+    return (
+        f"fits with {plan.n_gpu_layers} of {every_layer} layers on the GPU, the rest on the "
+        f"processor, which is slower; {spare} to spare; {longest}"
+    )

@@ -1,0 +1,67 @@
+"""Owns the size of the KV cache: cells, layers and element types.
+
+Source: llama.cpp at the pinned version, constructors in src/llama-kv-cache.cpp and
+src/llama-kv-cache-iswa.cpp; padding of the context in src/llama-context.cpp.
+"""
+
+from __future__ import annotations
+
+from backends.cache_types import cache_type
+from backends.errors import UnsupportedParametersError
+from localr1.model_card import ModelCard
+from localr1.plan.request import PlanRequest
+
+CELL_STEP = 256
+"""llama.cpp rounds every cache up to this many cells."""
+
+
+def padded_cells(n_tokens: int) -> int:
+    """The context as llama.cpp rounds it."""
+    return -(-n_tokens // CELL_STEP) * CELL_STEP
+
+
+def n_cells(card: ModelCard, request: PlanRequest, n_ctx: int, *, is_swa: bool) -> int:
+    """Cells of one layer for one sequence.
+
+    A sliding-window layer needs the window and one batch, unless the request wants it full-size.
+    """
+    every_token = padded_cells(padded_cells(n_ctx) // request.n_seq_max)
+    if not is_swa or request.swa_full:
+        return every_token
+    return padded_cells(min(every_token, card.n_swa + effective_ubatch(request, n_ctx)))
+
+
+def effective_ubatch(request: PlanRequest, n_ctx: int) -> int:
+    """Tokens computed at once: never more than the batch or the context."""
+    return min(request.n_ubatch, request.n_batch, n_ctx)
+
+
+def kv_bytes_per_layer(card: ModelCard, request: PlanRequest, n_ctx: int) -> tuple[int, ...]:
+    """Bytes of K and V of each layer, over all sequences.
+
+    Raises: UnsupportedParametersError if a row is no whole number of the cache type's blocks.
+    """
+    max_v_width = max(map(int.__mul__, card.n_head_kv, card.head_dim_v))
+    sizes = []
+    for i_layer in range(card.n_layer):
+        cells = n_cells(card, request, n_ctx, is_swa=card.is_swa[i_layer]) * request.n_seq_max
+        k_width = card.n_head_kv[i_layer] * card.head_dim_k[i_layer]
+        v_width = card.n_head_kv[i_layer] * card.head_dim_v[i_layer]
+        if v_width and not request.uses_flash_attn:
+            v_width = max_v_width  # V lies transposed, and all layers share one stride
+        sizes.append(
+            _row_bytes(request.type_k, k_width) * cells
+            + _row_bytes(request.type_v, v_width) * cells
+        )
+    return tuple(sizes)
+
+
+def _row_bytes(type_name: str, width: int) -> int:
+    kind = cache_type(type_name)
+    if width % kind.block_elements:
+        raise UnsupportedParametersError(
+            f"a {type_name} cache needs rows of whole blocks of {kind.block_elements}, "
+            f"this model's have {width} numbers",
+            hint="use f16",
+        )
+    return width // kind.block_elements * kind.block_bytes

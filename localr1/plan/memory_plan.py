@@ -1,0 +1,214 @@
+"""Owns the memory plan as data: what each device holds, the verdict, and its JSON.
+
+Design section 3.4 fixes the JSON; fields are only ever added. Bytes are exact integers, and every
+buffer is counted the way llama.cpp's log prints it, so that the two can be laid side by side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from backends.device import DeviceKind
+from backends.parameters import LoadRequest
+from localr1.model_card import ModelCard
+from localr1.plan.request import PlanRequest
+
+MIRRORED_ENGINE = "llama-cpp-python 0.3.36"
+"""The version whose sizes the formulas repeat."""
+
+
+class Verdict(StrEnum):
+    """The answer in one word."""
+
+    FITS = "fits"
+    FITS_WITH_OFFLOAD = "fits_with_offload"  # part of the model stays in the machine's own memory
+    DOES_NOT_FIT = "does_not_fit"
+
+
+class Stage(StrEnum):
+    """What llama.cpp was allocating when the memory ran out."""
+
+    WEIGHTS = "weights"
+    KV = "kv"
+    COMPUTE = "compute"
+    FIRST_RUN = "first_run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevicePlan:
+    """What one device, or the host, is to hold."""
+
+    name: str
+    kind: DeviceKind
+    total_bytes: int
+    free_bytes: int
+    limit_bytes: int
+    """What may be used of it."""
+    weights_bytes: int
+    unused_bytes: int = 0
+    """Part of the weights that is mapped but never read again; it need not fit."""
+    kv_bytes: int
+    recurrent_bytes: int = 0
+    compute_bytes: int
+    output_bytes: int
+    overhead_bytes: tuple[int, int]
+    """Driver, tokenizer, threads and the process itself: from, to."""
+    layers: tuple[int, int] | None
+    """First and last layer held here; the output layer is number n_layer."""
+
+    @property
+    def need_bytes(self) -> int:
+        """Bytes that must be there, with the upper end of the overhead."""
+        weights_bytes = self.weights_bytes - self.unused_bytes
+        cache_bytes = self.kv_bytes + self.recurrent_bytes
+        run_bytes = self.compute_bytes + self.output_bytes
+        return weights_bytes + cache_bytes + run_bytes + self.overhead_bytes[1]
+
+    @property
+    def margin_bytes(self) -> int:
+        """What stays free; negative when it does not fit."""
+        return self.limit_bytes - self.need_bytes
+
+    @property
+    def failing_stage(self) -> Stage | None:
+        """The first allocation that would fail."""
+        weights_bytes = self.weights_bytes - self.unused_bytes
+        stages = (
+            (Stage.WEIGHTS, weights_bytes),
+            (Stage.KV, self.kv_bytes + self.recurrent_bytes),
+            (Stage.COMPUTE, self.compute_bytes + self.output_bytes),
+            (Stage.FIRST_RUN, self.overhead_bytes[1]),
+        )
+        left_bytes = self.limit_bytes
+        for stage, n_bytes in stages:
+            left_bytes -= n_bytes
+            if left_bytes < 0:
+                return stage
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """The device's object of design section 3.4."""
+        return {
+            "name": self.name,
+            "kind": self.kind.value,
+            "total_bytes": self.total_bytes,
+            "free_bytes": self.free_bytes,
+            "limit_bytes": self.limit_bytes,
+            "weights_bytes": self.weights_bytes,
+            "unused_bytes": self.unused_bytes,
+            "kv_bytes": self.kv_bytes,
+            "recurrent_bytes": self.recurrent_bytes,
+            "compute_bytes": self.compute_bytes,
+            "output_bytes": self.output_bytes,
+            "overhead_bytes": list(self.overhead_bytes),
+            "layers": None if self.layers is None else list(self.layers),
+            "expert_layers_on_host": 0,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fix:
+    """One change that saves memory."""
+
+    change: str
+    """As it is written on the command line."""
+    saves_bytes: int
+    costs: str
+    is_enough: bool
+    """Whether the model fits with this change alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPlan:
+    """The whole answer. `devices` are GPUs; without one everything is on the host."""
+
+    card: ModelCard
+    request: PlanRequest
+    """As planned: the context is a number and no word."""
+    n_ctx: int
+    """A multiple of what llama.cpp rounds to."""
+    n_gpu_layers: int
+    devices: tuple[DevicePlan, ...]
+    host: DevicePlan
+    kv_bytes_per_token: int
+    verdict: Verdict
+    failing_stage: Stage | None
+    margin_bytes: int
+    fixes: tuple[Fix, ...]
+    max_ctx: int
+    """Longest context that fits; 0 if none does."""
+    notices: tuple[str, ...]
+    """What this plan does not know, in sentences."""
+
+    @property
+    def places(self) -> tuple[DevicePlan, ...]:
+        """Devices, then the host."""
+        return (*self.devices, self.host)
+
+    @property
+    def need_bytes(self) -> int:
+        """Bytes over all places."""
+        return sum(place.need_bytes for place in self.places)
+
+    def load_request(self, model_path: str) -> LoadRequest:
+        """What to ask of the engine, so that it loads what was planned."""
+        request = self.request
+        return LoadRequest(
+            model_path=model_path,
+            n_ctx=self.n_ctx,
+            n_layer=self.card.n_layer,
+            n_batch=request.n_batch,
+            n_ubatch=request.n_ubatch,
+            type_k=request.type_k,
+            type_v=request.type_v,
+            flash_attn=request.flash_attn,
+            n_gpu_layers=self.n_gpu_layers if self.devices else None,
+            use_mmap=request.use_mmap,
+            swa_full=request.swa_full,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of design section 3.4, and `notices`. Speed is not estimated yet: null."""
+        card, request = self.card, replace(self.request, n_ctx=self.n_ctx)
+        return {
+            "model": {
+                "name": card.name,
+                "arch": card.arch,
+                "n_params": card.n_params,
+                "file_bytes": card.file_bytes,
+                "quant": card.quant,
+            },
+            "request": {
+                "n_ctx": request.n_ctx,
+                "n_batch": request.n_batch,
+                "n_ubatch": request.n_ubatch,
+                "n_seq_max": request.n_seq_max,
+                "flash_attn": request.flash_attn,
+                "type_k": request.type_k,
+                "type_v": request.type_v,
+                "n_gpu_layers": self.n_gpu_layers,
+                "swa_full": request.swa_full,
+                "mmap": request.use_mmap,
+                "engine": MIRRORED_ENGINE,
+            },
+            "devices": [device.to_json() for device in self.devices],
+            "host": self.host.to_json(),
+            "kv_bytes_per_token": self.kv_bytes_per_token,
+            "verdict": self.verdict.value,
+            "failing_stage": None if self.failing_stage is None else self.failing_stage.value,
+            "margin_bytes": self.margin_bytes,
+            "fixes": [
+                {
+                    "change": fix.change,
+                    "saves_bytes": fix.saves_bytes,
+                    "costs": fix.costs,
+                    "is_enough": fix.is_enough,
+                }
+                for fix in self.fixes
+            ],
+            "max_ctx": self.max_ctx,
+            "speed": None,
+            "notices": list(self.notices),
+        }
