@@ -43,7 +43,7 @@ class Dialogue:
         try:
             self._cancelled_s = None
             self._number += 1
-            self._child.send({"type": type_, "request": self._number, "body": body})
+            self._ask({"type": type_, "request": self._number, "body": body})
             reply = Reply(self, self._child, self._number, stall_s)
             try:
                 yield reply
@@ -64,6 +64,12 @@ class Dialogue:
         """Whether the child was asked to stop and has not done so in time."""
         since_s = self._cancelled_s
         return since_s is not None and time.monotonic() - since_s >= _CANCEL_PATIENCE_S
+
+    def _ask(self, message: Message) -> None:
+        try:
+            self._child.send(message)
+        except FrameError as exc:
+            raise EngineRefusedError(f"the engine cannot be asked that: {exc}") from exc
 
     def _send_cancel(self, number: int) -> None:
         with contextlib.suppress(EngineDiedError):  # whoever waits for the reply hears of it

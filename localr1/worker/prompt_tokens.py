@@ -70,9 +70,9 @@ class Markers:
         """Where spellings start (from `begin` to before `end`) and end, the longest at each."""
         for start in range(max(begin, 0), min(end, len(text))):
             if text[start] in self._first:
-                lengths = [n for n in self._lengths if text[start : start + n] in self._texts]
-                if lengths:
-                    yield start, start + lengths[-1]
+                ends = [start + n for n in self._lengths if text[start : start + n] in self._texts]
+                if ends:
+                    yield start, min(ends[-1], len(text))
 
 
 def _guarded_ranges(segments: Sequence[Segment]) -> list[tuple[int, int]]:

@@ -35,10 +35,13 @@ class FrameError(ValueError):
 def encode_frame(message: Mapping[str, Any]) -> bytes:
     """The message as one frame.
 
-    Raises: FrameError if it is larger than MAX_FRAME_BYTES.
+    Raises: FrameError if it is larger than MAX_FRAME_BYTES or holds an infinite number.
     """
-    # ASCII escapes carry lone surrogates, which file names and broken input contain
-    payload = json.dumps(message, separators=(",", ":"), allow_nan=False).encode("ascii")
+    try:
+        # ASCII escapes carry lone surrogates, which file names and broken input contain
+        payload = json.dumps(message, separators=(",", ":"), allow_nan=False).encode("ascii")
+    except ValueError as exc:
+        raise FrameError(f"a message cannot be JSON: {exc}") from exc
     if len(payload) > MAX_FRAME_BYTES:
         raise FrameError(f"a message of {len(payload)} bytes exceeds {MAX_FRAME_BYTES}")
     return _LENGTH.pack(len(payload)) + payload
