@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from quant.blocks.compiled import compiled
+from quant.blocks.compiled import compiled, select
 from quant.blocks.lanes import LANES, N_SUMS, ONE, STEP, ZERO, Floats, Lanes
 from quant.blocks.rounding import MAGIC
 
@@ -23,21 +23,24 @@ Candidates: TypeAlias = tuple[np.float32, np.float32, int]
 
 SIZE = 32  # values of a block
 
-# Rows of the array of parameters, each LANES long.
-STEPS = 0 * LANES  # levels per unit: the candidate being tried
-MINIMUM = 1 * LANES  # of the best candidate so far
-SCALE = 2 * LANES  # of the best candidate so far
-ERROR = 3 * LANES  # of the best candidate so far
-BEST_STEPS = 4 * LANES  # with BEST_ORIGIN: what the levels of the best candidate were computed from
-BEST_ORIGIN = 5 * LANES
-TRIAL_SCALE = 6 * LANES
-TRIAL_MINIMUM = 7 * LANES
-LARGEST = 8 * LANES
-SUM_W = 9 * LANES
-SUM_WX = 10 * LANES
-REACH = 11 * LANES  # largest magnitude among the values and the minima of winners
-LEAST_RANGE = 12 * LANES  # between the largest value and any of these minima
-N_PARAMETERS = 13
+# Rows of the array of parameters, each LANES long. First what is known of the best candidate:
+MINIMUM = 0 * LANES
+SCALE = 1 * LANES
+ERROR = 2 * LANES
+BEST_STEPS = 3 * LANES  # with BEST_ORIGIN: what its levels were computed from
+BEST_ORIGIN = 4 * LANES
+REACH = 5 * LANES  # largest magnitude among the values and the minima of all winners
+LEAST_RANGE = 6 * LANES  # between the largest value and any of these minima
+N_KEPT = 7 * LANES
+NEXT = N_KEPT  # the same seven rows again: what is known after the next comparison
+# then the candidate being tried, and what all candidates share.
+STEPS = 14 * LANES  # levels per unit
+TRIAL_SCALE = 15 * LANES
+TRIAL_MINIMUM = 16 * LANES
+LARGEST = 17 * LANES
+SUM_W = 18 * LANES
+SUM_WX = 19 * LANES
+N_PARAMETERS = 20
 
 DETERMINANT = LANES  # the row of sums that `_solve` reuses
 
@@ -81,13 +84,17 @@ def is_ordinary(p: Floats, lane: int) -> bool:
 
 @compiled
 def _find_extremes(x: Floats, p: Floats) -> None:
-    for lane in range(LANES):
-        p[MINIMUM + lane] = x[lane]
-        p[LARGEST + lane] = x[lane]
-    for i in range(1, SIZE):
+    p[MINIMUM : MINIMUM + LANES] = x[:LANES]
+    p[LARGEST : LARGEST + LANES] = x[:LANES]
+    for first in range(0, SIZE, STEP):
         for lane in range(LANES):
-            p[MINIMUM + lane] = min(p[MINIMUM + lane], x[i * LANES + lane])
-            p[LARGEST + lane] = max(p[LARGEST + lane], x[i * LANES + lane])
+            low = p[MINIMUM + lane]
+            high = p[LARGEST + lane]
+            for i in range(first, first + STEP):
+                low = min(low, x[i * LANES + lane])
+                high = max(high, x[i * LANES + lane])
+            p[MINIMUM + lane] = low
+            p[LARGEST + lane] = high
 
 
 @compiled
@@ -166,9 +173,8 @@ def _solve(p: Floats, sums: Floats) -> None:
         scale = (sum_w * sum_xl - sum_x * sum_l) / determinant
         minimum = (sum_l2 * sum_x - sum_l * sum_xl) / determinant
         scale_from_zero = sum_xl / sum_l2
-        is_positive = minimum > ZERO
-        p[TRIAL_SCALE + lane] = scale_from_zero if is_positive else scale
-        p[TRIAL_MINIMUM + lane] = ZERO if is_positive else minimum
+        p[TRIAL_SCALE + lane] = select(minimum > ZERO, scale_from_zero, scale)
+        p[TRIAL_MINIMUM + lane] = min(minimum, ZERO)
         sums[DETERMINANT + lane] = determinant
 
 
@@ -191,23 +197,21 @@ def _sum_errors(lanes: Lanes) -> None:
 
 @compiled
 def _keep_better(p: Floats, sums: Floats) -> None:
-    # All is loaded before anything is selected: a load behind a condition cannot be vectorised.
+    # Into other rows: choosing between new and old in place would become a masked store, which
+    # costs more than the whole comparison on some processors.
     for lane in range(LANES):
-        error, least = sums[lane], p[ERROR + lane]
-        scale, best_scale = p[TRIAL_SCALE + lane], p[SCALE + lane]
-        steps, best_steps = p[STEPS + lane], p[BEST_STEPS + lane]
-        minimum, origin, best_origin = (
-            p[TRIAL_MINIMUM + lane],
-            p[MINIMUM + lane],
-            p[BEST_ORIGIN + lane],
-        )
-        reach, least_range = p[REACH + lane], p[LEAST_RANGE + lane]
-        span = p[LARGEST + lane] - minimum
-        is_better = (sums[DETERMINANT + lane] > ZERO) & (error < least)
-        p[ERROR + lane] = error if is_better else least
-        p[SCALE + lane] = scale if is_better else best_scale
-        p[MINIMUM + lane] = minimum if is_better else origin
-        p[BEST_STEPS + lane] = steps if is_better else best_steps
-        p[BEST_ORIGIN + lane] = origin if is_better else best_origin
-        p[REACH + lane] = max(reach, -minimum) if is_better else reach
-        p[LEAST_RANGE + lane] = min(least_range, span) if is_better else least_range
+        error = sums[lane]
+        origin = p[MINIMUM + lane]
+        minimum = p[TRIAL_MINIMUM + lane]
+        reach = max(p[REACH + lane], -minimum)
+        least_range = min(p[LEAST_RANGE + lane], p[LARGEST + lane] - minimum)
+        is_better = (sums[DETERMINANT + lane] > ZERO) & (error < p[ERROR + lane])
+        p[NEXT + MINIMUM + lane] = select(is_better, minimum, origin)
+        p[NEXT + SCALE + lane] = select(is_better, p[TRIAL_SCALE + lane], p[SCALE + lane])
+        p[NEXT + ERROR + lane] = select(is_better, error, p[ERROR + lane])
+        p[NEXT + BEST_STEPS + lane] = select(is_better, p[STEPS + lane], p[BEST_STEPS + lane])
+        p[NEXT + BEST_ORIGIN + lane] = select(is_better, origin, p[BEST_ORIGIN + lane])
+        p[NEXT + REACH + lane] = select(is_better, reach, p[REACH + lane])
+        p[NEXT + LEAST_RANGE + lane] = select(is_better, least_range, p[LEAST_RANGE + lane])
+    for i in range(N_KEPT):
+        p[i] = p[NEXT + i]

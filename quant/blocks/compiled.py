@@ -11,6 +11,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -23,3 +26,22 @@ def compiled(function: _Function) -> _Function:
     except RuntimeError:  # no directory to cache in is writable: compile once per process
         kernel = numba.njit(**options)(function)
     return kernel
+
+
+@intrinsic
+def _select(typing: Any, condition: Any, yes: Any, no: Any) -> Any:  # noqa: ARG001
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.select(*arguments)
+
+    return yes(types.boolean, yes, yes), generate
+
+
+@compiled
+def select(condition: bool, yes: np.float32, no: np.float32) -> np.float32:  # noqa: FBT001
+    """`yes if condition else no` without a branch.
+
+    A conditional expression becomes a branch around its operands' loads, which then cannot be
+    done for all lanes at once.
+    """
+    chosen: np.float32 = _select(condition, yes, no)
+    return chosen
