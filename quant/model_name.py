@@ -90,7 +90,8 @@ def title_of(name: str) -> str:
 def size_label_of(n_params: int) -> str:
     """`5.2M`, `1.8B`, `70B`: at least two significant digits."""
     letter = next((letter for letter in "TBM" if n_params > _POWERS[letter]), "K")
-    scaled = n_params / _POWERS[letter]
+    # multiplied, not divided: the last digit of 3550 depends on it, and llama.cpp multiplies
+    scaled = n_params * {"K": 1e-3, "M": 1e-6, "B": 1e-9, "T": 1e-12}[letter]
     n_digits = max(2 - len(str(round(scaled)).lstrip("0")), 0)
     return f"{scaled:.{n_digits}f}{letter}"
 

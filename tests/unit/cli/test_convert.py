@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from localr1.cli.main import run
+from tests.support.checkpoint_zoo import write_checkpoint
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_checkpoint("odd_rows", tmp_path / "sources")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    directory = tmp_path / "here"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    return directory
+
+
+def test_the_output_is_named_after_source_and_type_in_the_current_directory(
+    source: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(["convert", f"{source}/"])
+
+    assert code == 0
+    assert [path.name for path in here.iterdir()] == ["odd rows-Q4_K_M.gguf"]
+    captured = capsys.readouterr()
+    assert captured.out == f"{here}/odd rows-Q4_K_M.gguf\n"
+    assert captured.err.startswith("qwen2, ")
+
+
+def test_a_weights_file_means_its_directory(source: Path, here: Path) -> None:
+    code = run(["convert", str(source / "model.safetensors"), "-q", "q8_0"])
+
+    assert code == 0
+    assert (here / "odd rows-Q8_0.gguf").is_file()
+
+
+def test_a_relative_source_is_named_as_the_directory_it_is(
+    source: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(source)
+
+    code = run(["convert", ".", "-q", "F16", "-o", str(here)])
+
+    assert code == 0
+    assert (here / "odd rows-F16.gguf").is_file()
+
+
+def test_an_output_directory_that_does_not_exist_is_made(source: Path, here: Path) -> None:
+    code = run(["convert", str(source), "-q", "bf16", "-o", "new/deep/model.gguf"])
+
+    assert code == 0
+    assert (here / "new" / "deep" / "model.gguf").is_file()
+
+
+def test_an_existing_output_needs_force(
+    source: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "model.gguf").write_text("precious")
+    command = ["convert", str(source), "-q", "Q8_0", "-o", "model.gguf"]
+
+    refused = run(command)
+    capsys.readouterr()
+    forced = run([*command, "--force"])
+
+    assert refused == 2
+    assert forced == 0
+    assert (here / "model.gguf").read_bytes().startswith(b"GGUF")
+
+
+def test_json_is_one_document_a_line_and_ends_with_the_result(
+    source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(["convert", str(source), "--json"])
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert code == 0
+    assert all(line["type"] == "progress" for line in lines[:-1])
+    result = lines[-1]
+    assert result["type"] == "result"
+    assert result["bytes_written"] == Path(result["output"]).stat().st_size
+    assert sum(result["tensor_types"].values()) == result["n_tensors"] == 51
+    assert result["file_type"] == "Q4_K_M"
+
+
+def test_a_refusal_as_json_carries_code_and_message(
+    capsys: pytest.CaptureFixture[str], here: Path
+) -> None:
+    code = run(["convert", str(here / "nowhere"), "--json"])
+
+    document = json.loads(capsys.readouterr().out)
+    assert code == 3
+    assert document["type"] == "error"
+    assert document["code"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["-q", "Q3_XXL"], 6), (["--threads", "0"], 2), (["--nonsense"], 2)]
+)
+def test_what_makes_no_sense_is_refused_in_one_line(
+    arguments: list[str], code: int, source: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["convert", str(source), *arguments]) == code
+
+    assert capsys.readouterr().err.count("\n") == 1
+    assert list(here.iterdir()) == []
+
+
+def test_one_thread_and_many_write_the_same_bytes(source: Path, here: Path) -> None:
+    run(["convert", str(source), "-o", "one.gguf", "--threads", "1"])
+    run(["convert", str(source), "-o", "many.gguf", "--threads", "7"])
+
+    assert (here / "one.gguf").read_bytes() == (here / "many.gguf").read_bytes()
