@@ -7,6 +7,7 @@ from contextlib import closing
 
 import click
 
+from localr1.chat.conversation import Conversation
 from localr1.cli.linear import LinearSkin, ThinkingMode
 from localr1.cli.model_options import with_model_options
 from localr1.cli.options import with_output
@@ -40,20 +41,20 @@ def command(
     PROMPT is joined with blanks. `-` stands for what comes in through stdin; without a PROMPT, a
     pipe is read.
     """
-    text = read_prompt(prompt)
-    return ask_once(output, model, text, ThinkingMode(thinking), model_options)
-
-
-def ask_once(
-    output: Output, model: str, text: str, thinking: ThinkingMode, options: ModelOptions
-) -> int:
-    """Load the model, ask, show, close; the exit code."""
     from localr1.launch import conversation_with
 
-    skin = LinearSkin(output, thinking)
-    with closing(conversation_with(model, options, on_progress=output.progress)) as conversation:
-        exit_code = run_reply(conversation, skin, conversation.open())
-        return exit_code or run_reply(conversation, skin, conversation.ask(text))
+    text = read_prompt(prompt)
+    skin = LinearSkin(output, ThinkingMode(thinking))
+    with closing(
+        conversation_with(model, model_options, on_progress=output.conversion)
+    ) as conversation:
+        return ask_once(conversation, skin, text)
+
+
+def ask_once(conversation: Conversation, skin: LinearSkin, text: str) -> int:
+    """Load the model, ask, show; the exit code."""
+    exit_code = run_reply(conversation, skin, conversation.open())
+    return exit_code or run_reply(conversation, skin, conversation.ask(text))
 
 
 def read_prompt(words: tuple[str, ...]) -> str:

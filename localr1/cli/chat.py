@@ -24,28 +24,41 @@ from localr1.model_options import ModelOptions
 @with_output
 def command(output: Output, model: str, model_options: ModelOptions, *, plain: bool) -> int:
     """Talk to MODEL. Thinking and answer have a pane each; F1 shows the keys."""
-    return converse(output, model, model_options, is_plain=plain)
-
-
-def converse(output: Output, model: str, options: ModelOptions, *, is_plain: bool) -> int:
-    """Open the conversation in the skin that fits the terminal; the exit code."""
     from localr1.launch import conversation_with
 
-    wants_plain = is_plain or output.as_json or os.environ.get("ACCESSIBLE", "0") not in {"", "0"}
-    if not wants_plain and not (sys.stdin.isatty() and sys.stdout.isatty()):
+    is_plain = wants_plain(output, plain=plain)
+    with closing(
+        conversation_with(model, model_options, on_progress=output.conversion)
+    ) as conversation:
+        output.clear_progress()
+        return converse(output, conversation, is_plain=is_plain)
+
+
+def wants_plain(output: Output, *, plain: bool) -> bool:
+    """Whether the chat goes line by line: asked for, or by `ACCESSIBLE=1`, or for JSON.
+
+    Raises: UsageError where the interface is wanted and there is no terminal.
+    """
+    if plain or output.as_json or os.environ.get("ACCESSIBLE", "0") not in {"", "0"}:
+        return True
+    if not has_terminal():
         raise UsageError(
             "the terminal interface needs a terminal", hint="use --plain, or localr1 ask"
         )
-    with closing(conversation_with(model, options, on_progress=output.progress)) as conversation:
-        output.clear_progress()
-        if wants_plain:
-            from localr1.cli.plain import run_plain
-
-            return run_plain(output, conversation)
-        return _run_interface(conversation)
+    return False
 
 
-def _run_interface(conversation: Conversation) -> int:
+def has_terminal() -> bool:
+    """Whether a person sits at both ends."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def converse(output: Output, conversation: Conversation, *, is_plain: bool) -> int:
+    """Talk until the user leaves; the exit code."""
+    if is_plain:
+        from localr1.cli.plain import run_plain
+
+        return run_plain(output, conversation)
     # found by entry point: nothing in localr1 imports the interface that sits on it
     for entry_point in entry_points(group="localr1.frontend", name="tui"):
         return int(entry_point.load()(conversation))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
+from contextlib import closing
 
 import click
 
 from localr1.cli.ask import ask_once
-from localr1.cli.chat import converse
-from localr1.cli.linear import ThinkingMode
+from localr1.cli.chat import converse, has_terminal, wants_plain
+from localr1.cli.linear import LinearSkin
 from localr1.cli.model_options import with_model_options
 from localr1.cli.options import with_output
 from localr1.cli.output import Output
+from localr1.cli.reply import run_reply
 from localr1.model_options import ModelOptions
 from localr1.models import DEMO
 
@@ -29,23 +30,25 @@ def command(output: Output, once: str | None, model_options: ModelOptions, *, pl
     Without a terminal it asks one question and leaves. r1-nano has 5 million parameters and knows
     arithmetic, sorting and reversing of words, in English and Chinese; it is no assistant.
     """
-    _prepare(output, model_options)
-    has_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    if once is None and (has_terminal or plain):
-        return converse(output, DEMO, model_options, is_plain=plain)
-    question = _QUESTION if once is None else once
-    output.narrate(f"> {question}", style="bold")
-    return ask_once(output, DEMO, question, ThinkingMode.SHOW, model_options)
+    from localr1.launch import conversation_with
+    from localr1.plan.explain import lines
+    from localr1.plan.memory_plan import MemoryPlan
 
+    def show_plan(plan: MemoryPlan) -> None:
+        output.clear_progress()
+        for line in lines(plan):
+            output.narrate(line)
 
-def _prepare(output: Output, options: ModelOptions) -> None:
-    """Convert, and print the plan, so that a person sees what happens before the screen changes."""
-    from localr1.launch import plan_for
-    from localr1.models import resolve
-    from localr1.plan import explain
-
-    path = resolve(DEMO, on_progress=lambda done, total: output.progress("converting", done, total))
-    output.clear_progress()
-    output.narrate(f"r1-nano as 4-bit GGUF: {path}")
-    for line in explain.lines(plan_for(path, options)):
-        output.narrate(line)
+    question = once if once is not None or plain or has_terminal() else _QUESTION
+    skin = LinearSkin(output, shows_memory=True)
+    with closing(
+        conversation_with(DEMO, model_options, on_progress=output.conversion, on_plan=show_plan)
+    ) as conversation:
+        if question is not None:
+            output.narrate(f"> {question}", style="bold")
+            return ask_once(conversation, skin, question)
+        # loaded before the screen changes, so that plan and measurement can be read first
+        exit_code = run_reply(conversation, skin, conversation.open())
+        return exit_code or converse(
+            output, conversation, is_plain=wants_plain(output, plain=plain)
+        )

@@ -43,9 +43,15 @@ class LinearSkin:
     """Writes the events of one reply after the other."""
 
     def __init__(
-        self, output: Output, thinking: ThinkingMode = ThinkingMode.SHOW, *, labels: bool = False
+        self,
+        output: Output,
+        thinking: ThinkingMode = ThinkingMode.SHOW,
+        *,
+        labels: bool = False,
+        shows_memory: bool = False,
     ) -> None:
         self._output = output
+        self._shows_memory = shows_memory or output.verbose
         self._thinking = thinking
         self._labels = labels
         self._begin()
@@ -75,7 +81,9 @@ class LinearSkin:
             case Error():
                 self._close_line()
                 self._output.error(event)
-            case Load() | Prompt() | Stats():
+            case Load() if self._shows_memory:
+                self._loaded(event)
+            case Prompt() | Stats() if self._output.verbose:
                 self._detail(event)
             case End():
                 self._finish(event)
@@ -118,22 +126,23 @@ class LinearSkin:
             self._written = None
             self._blank = ""
 
-    def _detail(self, event: Load | Prompt | Stats) -> None:
-        if not self._output.verbose:
-            return
+    def _loaded(self, event: Load) -> None:
+        from localr1.plan.compare import Comparison
+        from localr1.plan.explain import comparison_lines
+
+        rows = [Comparison(**row) for row in event.measured["comparison"]]
+        resident = format_bytes(event.measured["resident_bytes"])
+        loaded = f"loaded in {format_duration(event.seconds)}, context {event.n_ctx}"
+        for line in [*comparison_lines(rows), f"{loaded}, the engine holds {resident} of memory"]:
+            self._output.narrate(line, style="dim")
+
+    def _detail(self, event: Prompt | Stats) -> None:
+        # in the middle of a reply: the stream that was being written goes on afterwards
         self._close_line()
-        match event:
-            case Load():
-                self._output.detail(
-                    f"loaded {event.model} in {format_duration(event.seconds)}, "
-                    f"context {event.n_ctx}"
-                )
-                for line in event.measured.get("lines", ()):
-                    self._output.detail(line)
-            case Prompt():
-                self._output.detail(f"prompt: {event.n_tokens} tokens, {event.n_cached} cached")
-            case Stats():
-                self._output.detail(_stats_line(event))
+        if isinstance(event, Prompt):
+            self._output.detail(f"prompt: {event.n_tokens} tokens, {event.n_cached} cached")
+        else:
+            self._output.detail(_stats_line(event))
 
     def _finish(self, end: End) -> None:
         self._close_line()

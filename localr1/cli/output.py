@@ -122,6 +122,10 @@ class Output:
         self._stderr.write(f"\r\x1b[K{safe_line(label)} {bar} {share:4.0%} {note}{left}")
         self._stderr.flush()
 
+    def conversion(self, bytes_done: float, bytes_total: float) -> None:
+        """Progress of making the embedded model; `models.resolve` reports it."""
+        self.progress("converting r1-nano", bytes_done, bytes_total)
+
     def clear_progress(self) -> None:
         """Take the progress line away."""
         if self._has_progress:

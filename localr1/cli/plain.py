@@ -16,7 +16,7 @@ Ctrl-C   stop the reply"""
 
 def run_plain(output: Output, conversation: Conversation) -> int:
     """Read questions from stdin until it ends or the user leaves; the last reply's exit code."""
-    skin = LinearSkin(output, labels=True)
+    skin = LinearSkin(output, labels=True, shows_memory=True)
     exit_code = run_reply(conversation, skin, conversation.open())
     if exit_code:
         return exit_code

@@ -20,7 +20,11 @@ def demo_gguf(on_progress: Callable[[float, float], None] | None = None) -> Path
     """Path of the converted model; `on_progress(bytes_done, bytes_total)` while it is made."""
     path = cache_dir() / f"r1-nano-{__version__}-{FILE_TYPE}.gguf"
     if not path.exists():
-        from quant.pipeline import convert
+        from quant.pipeline import ConvertProgress, convert
 
-        convert(CHECKPOINT, path, file_type=FILE_TYPE, on_progress=on_progress, overwrite=True)
+        def report(progress: ConvertProgress) -> None:
+            if on_progress is not None:
+                on_progress(progress.bytes_done, progress.bytes_total)
+
+        convert(CHECKPOINT, path, file_type=FILE_TYPE, on_progress=report, overwrite=True)
     return path

@@ -1,0 +1,166 @@
+"""Owns the way from a model's name to a conversation: file, plan, engine, load, fallback.
+
+This is where the parts meet. The plan is made for the devices that the engine's own process found;
+`backends.dispatch` turns it into llama.cpp's parameters; a GPU that fails falls back to the CPU
+with a notice. What llama.cpp then allocated is put beside what the plan said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from backends.dispatch import choose_devices, cpu_fallback, engine_parameters
+from backends.machine import Machine, host_facts
+from backends.parameters import EngineParameters
+from localr1.chat.session import ChatSession, OpenedModel, SessionOptions
+from localr1.errors import DoesNotFitError, EngineError
+from localr1.events import Event, Load, Notice, Progress
+from localr1.gguf_header import read_header
+from localr1.model_card import ModelCard
+from localr1.model_options import ModelOptions
+from localr1.models import resolve
+from localr1.plan.compare import compare
+from localr1.plan.host_memory import read_host_memory
+from localr1.plan.memory_plan import MemoryPlan, Verdict
+from localr1.plan.planner import make_plan
+from localr1.plan.request import PlanRequest
+from localr1.units import format_bytes
+from localr1.worker.frames import EngineInfo, LoadReport
+from localr1.worker.host import Engine
+
+_PROGRESS_STEP = 0.02  # llama.cpp reports every tensor; nobody needs more than fifty steps
+
+
+def conversation_with(
+    name: str,
+    options: ModelOptions,
+    *,
+    on_progress: Callable[[float, float], None] | None = None,
+    on_plan: Callable[[MemoryPlan], None] | None = None,
+) -> ChatSession:
+    """A conversation with a model by its name on the command line; nothing is loaded yet.
+
+    `on_plan` gets the memory plan of each load, before it begins.
+    Raises: ModelNotFoundError, ModelFileError, UsageError: what is wrong with the file is said
+    before a screen is drawn.
+    """
+    path = resolve(name, on_progress=on_progress)
+    launch = _Launch(path, ModelCard.from_header(read_header(path)), options, on_plan)
+    session_options = SessionOptions(
+        system=options.system or "",
+        max_tokens=options.max_tokens,
+        stop=options.stop,
+        sampling=options.sampling,
+    )
+    return ChatSession(launch.open, session_options, title=launch.card.name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Launch:
+    """One model and how it shall be loaded; may be opened again after the engine died."""
+
+    path: Path
+    card: ModelCard
+    options: ModelOptions
+    on_plan: Callable[[MemoryPlan], None] | None
+
+    def open(self) -> Generator[Event, None, OpenedModel]:
+        """Start an engine and load the model into it."""
+        engine = Engine.start()
+        try:
+            plan = self._plan(engine.info)
+            if self.on_plan is not None:
+                self.on_plan(plan)
+            if not self.options.loads_anyway:
+                _require_fit(plan)
+            parameters = self._parameters(plan, engine.info)
+            try:
+                report = yield from _loaded(engine, parameters)
+            except EngineError as exc:
+                if not parameters.devices:
+                    raise
+                engine.close()
+                yield _fell_back(parameters, exc)
+                engine = Engine.start()
+                report = yield from _loaded(engine, cpu_fallback(parameters))
+        except BaseException:
+            engine.close()
+            raise
+        return OpenedModel(
+            engine=engine,
+            report=report,
+            chat_template=self.card.chat_template,
+            sampling_defaults=self.card.sampling,
+            load_event=_load_event(plan, report, engine.info),
+            title=self.card.name,
+        )
+
+    def _plan(self, info: EngineInfo) -> MemoryPlan:
+        options = self.options
+        request = PlanRequest(
+            n_ctx=options.n_ctx,
+            flash_attn=options.flash_attn,
+            type_k=options.type_k,
+            type_v=options.type_v,
+            n_gpu_layers=options.n_gpu_layers,
+            device=options.device,
+        )
+        return make_plan(self.card, request, info.devices, read_host_memory())
+
+    def _parameters(self, plan: MemoryPlan, info: EngineInfo) -> EngineParameters:
+        request = replace(plan.load_request(str(self.path)), n_threads=self.options.n_threads)
+        chosen = choose_devices(info.devices, self.options.device)
+        return engine_parameters(request, chosen, host_facts(Machine()))
+
+
+def _loaded(engine: Engine, parameters: EngineParameters) -> Generator[Event, None, LoadReport]:
+    loading = engine.load(parameters)
+    shown = -1.0
+    try:
+        while True:
+            done = next(loading)
+            if done - shown >= _PROGRESS_STEP or done >= 1:
+                shown = done
+                yield Progress(stage="load", done=done, total=1.0)
+    except StopIteration as finished:
+        report: LoadReport = finished.value
+        return report
+    finally:
+        loading.close()
+
+
+def _require_fit(plan: MemoryPlan) -> None:
+    if plan.verdict is not Verdict.DOES_NOT_FIT:
+        return
+    short_bytes = -plan.margin_bytes
+    fixes = [fix.change for fix in plan.fixes if fix.is_enough] or ["a smaller model"]
+    raise DoesNotFitError(
+        f"{plan.card.name} with a context of {plan.n_ctx} needs {format_bytes(plan.need_bytes)}: "
+        f"{format_bytes(short_bytes)} too much",
+        hint=f"try {' or '.join(fixes[:2])}; --load-anyway loads it all the same",
+    )
+
+
+def _fell_back(parameters: EngineParameters, exc: EngineError) -> Notice:
+    devices = ", ".join(parameters.devices)
+    return Notice(
+        code="cpu_fallback",
+        message=f"loading on {devices} failed ({exc.message}); running on the CPU, slower",
+    )
+
+
+def _load_event(plan: MemoryPlan, report: LoadReport, info: EngineInfo) -> Load:
+    return Load(
+        model=plan.card.name,
+        n_ctx=report.n_ctx,
+        devices=tuple(asdict(device) for device in info.devices),
+        plan=plan.to_json(),
+        measured={
+            "buffers": [asdict(buffer) for buffer in report.buffers],
+            "resident_bytes": report.resident_bytes,
+            "comparison": [row.to_json() for row in compare(plan, report.buffers)],
+        },
+        seconds=report.seconds,
+    )
