@@ -18,7 +18,8 @@ from localr1.plan.request import PlanRequest
 CPU_ALIGNMENT = 32  # TENSOR_ALIGNMENT in ggml/src/ggml-impl.h
 GPU_ALIGNMENT = 128  # ggml_backend_cuda_buffer_type_get_alignment
 _ROTATED_HEAD = 64  # heads that this divides are rotated before they are quantised
-_ENOUGH_LAYERS = 4  # in a row of equal layers, each one after the second finds the same holes
+_ENOUGH_LAYERS = 4
+_ENOUGH_WINDOWED_LAYERS = 12  # two periods of the longest pattern in use
 
 
 def cpu_compute_bytes(card: ModelCard, request: PlanRequest, n_ctx: int) -> int:
@@ -66,8 +67,9 @@ def _is_rotated(type_name: str, head_dims: tuple[int, ...]) -> bool:
 
 
 def _shortened(card: ModelCard) -> ModelCard:
-    """The first layers of a model whose layers are all alike; the rest would change nothing."""
+    """The first layers, where the rest would only find the same holes again."""
     shapes = (card.n_head, card.n_head_kv, card.head_dim_k, card.head_dim_v, card.n_ff)
-    if card.n_swa or any(len(set(values)) > 1 for values in shapes):
-        return card
-    return replace(card, n_layer=min(card.n_layer, _ENOUGH_LAYERS))
+    n_layer = _ENOUGH_WINDOWED_LAYERS if card.n_swa else _ENOUGH_LAYERS
+    is_alike = all(len(set(values)) == 1 for values in shapes)
+    has_all_kinds = set(card.is_swa) == set(card.is_swa[:n_layer])
+    return replace(card, n_layer=min(card.n_layer, n_layer)) if is_alike and has_all_kinds else card

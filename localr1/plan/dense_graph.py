@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from localr1.model_card import ModelCard
 from localr1.plan.graph import F16, F32, I32, I64, Graph, Tensor
 
-VERIFIED_ARCHITECTURES = frozenset({"gemma3", "llama", "qwen2"})
+VERIFIED_ARCHITECTURES = frozenset({"gemma2", "gemma3", "llama", "qwen2", "qwen3"})
 """Held against llama.cpp's own sizes; others are taken to be built alike."""
 
 _WEIGHT = Tensor((1,), is_external=True)

@@ -1,0 +1,92 @@
+"""Asks llama.cpp what it would allocate, without loading a weight. Run as a module, in a child.
+
+stdin: {"model": path, "allocates": bool, "requests": [{"n_ctx", ...}]}; stdout: a list with one
+object per request, from purpose to bytes, as llama.cpp's log prints them (MiB with two decimals).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+_TYPE_IDS = {"f16": 1, "q4_0": 2, "q8_0": 8}
+_SIZE = re.compile(r"(model|KV|compute|output) buffer size = +([\d.]+) MiB")
+_CACHE = re.compile(r"size = +([\d.]+) MiB \( *\d+ cells")
+
+
+def llama_sizes(
+    model: Path, requests: list[dict[str, Any]], *, allocates: bool = False
+) -> list[dict[str, float]]:
+    """MiB per purpose for each request, measured in a child process."""
+    question = {"model": str(model), "allocates": allocates, "requests": requests}
+    child = subprocess.run(
+        [sys.executable, "-m", "tests.support.gguf_llama_sizes"],
+        input=json.dumps(question),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+        timeout=50,
+    )
+    assert child.returncode == 0, child.stderr[-2000:]
+    answer: list[dict[str, float]] = json.loads(child.stdout)
+    return answer
+
+
+def _main() -> None:
+    import llama_cpp.llama_cpp as c
+
+    log: list[str] = []
+
+    def keep(_level: int, text: bytes, _user_data: object) -> None:
+        log.append(text.decode(errors="replace"))
+
+    callback = c.llama_log_callback(keep)
+    c.llama_log_set(callback, None)
+    question = json.load(sys.stdin)
+    c.llama_backend_init()
+    wanted = c.llama_model_default_params()
+    wanted.n_gpu_layers = 0
+    wanted.no_alloc = not question["allocates"]
+    wanted.load_mode = c.LLAMA_LOAD_MODE_MMAP if question["allocates"] else c.LLAMA_LOAD_MODE_NONE
+    model = c.llama_model_load_from_file(question["model"].encode(), wanted)
+    weights_mib = _sum(log)["model"]
+    answers = []
+    for request in question["requests"]:
+        log.clear()
+        context = c.llama_init_from_model(model, _context_params(c, request))
+        sizes = _sum(log)
+        # without allocation the buffer of the cache is empty, its planned size is still printed
+        sizes["KV"] = sum(map(float, _CACHE.findall("".join(log))))
+        answers.append({**sizes, "model": weights_mib})
+        c.llama_free(context)
+    json.dump(answers, sys.stdout)
+
+
+def _context_params(c: Any, request: dict[str, Any]) -> Any:
+    params = c.llama_context_default_params()
+    params.n_ctx = request["n_ctx"]
+    params.n_batch = 2048
+    params.n_ubatch = request["n_ubatch"]
+    params.n_seq_max = request.get("n_seq_max", 1)
+    params.flash_attn_type = {"auto": -1, "off": 0, "on": 1}[request["flash_attn"]]
+    params.type_k = _TYPE_IDS[request["type_k"]]
+    params.type_v = _TYPE_IDS[request["type_v"]]
+    params.swa_full = request.get("swa_full", False)
+    return params
+
+
+def _sum(log: list[str]) -> defaultdict[str, float]:
+    sizes: defaultdict[str, float] = defaultdict(float)
+    for purpose, mib in _SIZE.findall("".join(log)):
+        sizes[purpose] += float(mib)
+    return sizes
+
+
+if __name__ == "__main__":
+    _main()
