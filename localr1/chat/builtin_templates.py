@@ -1,8 +1,10 @@
 """Owns the turn formats for models whose file has no usable chat template.
 
-A family is recognised by the control tokens in its vocabulary; one that is not gets ChatML, spelled
-in ordinary text and ended by stop strings. Written in Python, so that they also work when the
-renderer for templates does not.
+A template that fails is replaced by the format of the model's family, recognised by the control
+tokens in its vocabulary. A file without any template is most likely no chat model at all: its
+vocabulary has the tokens of its family, but it has never seen them used. It gets a dialogue in
+plain text, which every model has read. Written in Python, so that they also work when the renderer
+for templates does not.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ class BuiltinTemplate:
     assistant: tuple[str, str]
     system: tuple[str, str] | None = None
     """None means that there is no such role: its text leads the first user message."""
+    stops: tuple[str, ...] = ()
+    """Texts that end a reply, where no token does."""
 
     def render(self, messages: Sequence[dict[str, str]]) -> str:
         """The prompt, open for the assistant's turn."""
@@ -35,18 +39,23 @@ class BuiltinTemplate:
         return "".join([*parts, self.assistant[0]])
 
 
-CHATML = BuiltinTemplate(
-    name="ChatML",
-    sign="<|im_start|>",
-    system=("<|im_start|>system\n", "<|im_end|>\n"),
-    user=("<|im_start|>user\n", "<|im_end|>\n"),
-    assistant=("<|im_start|>assistant\n", "<|im_end|>\n"),
+PLAIN = BuiltinTemplate(
+    name="plain text",
+    sign="",
+    system=("", "\n\n"),
+    user=("User: ", "\n\n"),
+    assistant=("Assistant:", "\n\n"),
+    stops=("\nUser:",),
 )
-CHATML_STOPS = ("<|im_end|>", "<|im_start|>")
-"""How a reply ends for a model to which ChatML is only text."""
 
 _FAMILIES = (
-    CHATML,
+    BuiltinTemplate(
+        name="ChatML",
+        sign="<|im_start|>",
+        system=("<|im_start|>system\n", "<|im_end|>\n"),
+        user=("<|im_start|>user\n", "<|im_end|>\n"),
+        assistant=("<|im_start|>assistant\n", "<|im_end|>\n"),
+    ),
     BuiltinTemplate(
         name="Gemma",
         sign="<start_of_turn>",
@@ -70,9 +79,9 @@ _FAMILIES = (
 )
 
 
-def choose_builtin(special_tokens: Container[str]) -> BuiltinTemplate:
-    """The format of the model's family, or ChatML."""
-    return next((known for known in _FAMILIES if known.sign in special_tokens), CHATML)
+def family_template(special_tokens: Container[str]) -> BuiltinTemplate:
+    """The format of the model's family, or plain text."""
+    return next((known for known in _FAMILIES if known.sign in special_tokens), PLAIN)
 
 
 def merge_system(messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:

@@ -11,12 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from localr1.chat.builtin_templates import (
-    CHATML,
-    CHATML_STOPS,
-    choose_builtin,
-    merge_system,
-)
+from localr1.chat.builtin_templates import PLAIN, family_template, merge_system
 from localr1.chat.forgery import Spellings, choose_marks, cut_at_marks
 from localr1.chat.template import RenderRequest, TemplateRaisedError, TemplateRenderer
 from localr1.chat.thinking_format import (
@@ -72,9 +67,9 @@ class PromptBuilder:
         self._switches = dict.fromkeys(("enable_thinking", "thinking", "reasoning"), thinks)
         self._spellings = Spellings([*report.special_tokens, *CONTROL_TEXTS])
         self._notices: list[Notice] = []
+        self._builtin = PLAIN if template is None else family_template(report.special_tokens)
         if template is None:
-            reason = "the model file has no chat template"
-            self._notices.append(self._fallback("template_missing", reason))
+            self._note_fallback("template_missing", "the model file has no chat template")
 
     def build(self, system: str, history: Sequence[Exchange], text: str) -> BuiltPrompt:
         """The prompt for the next reply; without a usable template, in a built-in format."""
@@ -120,15 +115,12 @@ class PromptBuilder:
         if self._template is not None:
             try:
                 return self._render_template(self._template, messages), ()
-            except TemplateRaisedError as exc:
-                self._notices.append(self._fallback(exc.code, exc.message))
             except TemplateRefusedError as exc:
-                # it would fail, or take its seconds, again at every turn
-                self._template = None
-                self._notices.append(self._fallback(exc.code, exc.message))
-        builtin = choose_builtin(self._report.special_tokens)
-        is_text = builtin is CHATML and CHATML.sign not in self._report.special_tokens
-        return builtin.render(messages), CHATML_STOPS if is_text else ()
+                self._note_fallback(exc.code, exc.message)
+                if not isinstance(exc, TemplateRaisedError):
+                    # it would fail, or take its seconds, again at every turn
+                    self._template = None
+        return self._builtin.render(messages), self._builtin.stops
 
     def _render_template(self, template: str, messages: Sequence[dict[str, str]]) -> str:
         """The prompt by the model's template; one without a system role gets it another way."""
@@ -151,6 +143,6 @@ class PromptBuilder:
             self._notices.append(Notice(code="system_merged", message=reason))
             return prompt
 
-    def _fallback(self, code: str, reason: str) -> Notice:
-        builtin = choose_builtin(self._report.special_tokens)
-        return Notice(code=code, message=f"{reason}; using the built-in {builtin.name} format")
+    def _note_fallback(self, code: str, reason: str) -> None:
+        message = f"{reason}; using the built-in {self._builtin.name} format"
+        self._notices.append(Notice(code=code, message=message))

@@ -41,7 +41,7 @@ class Reply:
         self._n_unreported = 0
         self._phase: PhaseName | None = None
         self._blanks = ""
-        self._started_s = self._phase_s = self._first_read_s = clock()
+        self._started_s = self._phase_s = clock()
         self._first_token_s: float | None = None
         self._prefill: PrefillProgress | None = None
         self.is_over = False
@@ -78,8 +78,6 @@ class Reply:
 
     def _read_prompt(self, progress: PrefillProgress) -> list[Event]:
         self._phase_s = self._clock()
-        if self._prefill is None:
-            self._first_read_s = self._phase_s
         self._prefill = progress
         done, total = progress.n_done, progress.n_total
         return [Progress(stage="prompt", done=done, total=total, unit="tokens")]
@@ -101,7 +99,7 @@ class Reply:
         self._first_token_s = self._clock()
         n_total, n_cached = self._prefill.n_total, self._prefill.n_cached
         self._n_tokens[PhaseName.PROMPT] = n_total - n_cached
-        seconds = self._phase_s - self._first_read_s
+        seconds = self._phase_s - self._started_s
         events: list[Event] = [
             Prompt(n_tokens=n_total, n_cached=n_cached),
             _timed(PhaseName.PROMPT, n_total - n_cached, seconds),

@@ -136,10 +136,6 @@ LLAMA3_PROMPT = (
     "<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>"
     "<|start_header_id|>assistant<|end_header_id|>\n\n"
 )
-CHATML_PROMPT = (
-    "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
-    "<|im_start|>assistant\n"
-)
 
 
 @pytest.mark.parametrize(
@@ -154,21 +150,29 @@ CHATML_PROMPT = (
             {"<|start_header_id|>": 1},
             LLAMA3_PROMPT,
         ),
-        (
-            {},
-            CHATML_PROMPT,
-        ),
+        ({}, "Be brief.\n\nUser: Hi\n\nAssistant:"),
     ],
     ids=["gemma", "deepseek", "llama 3", "unknown"],
 )
-def test_model_without_a_template_gets_the_format_of_its_family(
+def test_broken_template_is_replaced_by_that_of_the_family(
     special_tokens: Mapping[str, int], expected: str
 ) -> None:
-    prompt = a_builder(None, special_tokens).build("Be brief.", [], "Hi")
+    prompt = a_builder("{% broken", special_tokens).build("Be brief.", [], "Hi")
 
     assert text_of(prompt) == expected
-    assert [notice.code for notice in prompt.notices] == ["template_missing"]
+    assert [notice.code for notice in prompt.notices] == ["template_refused"]
     assert bool(prompt.stops) == (not special_tokens)
+
+
+def test_model_without_a_template_is_spoken_to_in_plain_text() -> None:
+    builder = a_builder(None, GEMMA_TOKENS)
+
+    prompt = builder.build("", [Exchange("Hi", "", " Hello.\n")], "And?")
+
+    assert text_of(prompt) == "User: Hi\n\nAssistant: Hello.\n\nUser: And?\n\nAssistant:"
+    assert prompt.stops == ("\nUser:",)
+    assert [notice.code for notice in prompt.notices] == ["template_missing"]
+    assert builder.build("", [], "Hi").notices == ()
 
 
 def test_honest_conversation_is_one_segment() -> None:

@@ -241,13 +241,13 @@ def test_missing_template_is_noticed_once() -> None:
     assert second.notices == ()
 
 
-def test_generic_format_spelled_in_text_ends_at_its_own_marker() -> None:
-    engine = FakeEngine([Script.of("Hi", "<|im", "_end|>", "\n<|im_start|>user")])
+def test_plain_dialogue_ends_where_the_model_would_speak_for_the_user() -> None:
+    engine = FakeEngine([Script.of(" Hi", ".\n", "\n", "User", ": What")])
     opener = FakeOpener(engine, template=None, report=a_report({"</s>": 2}))
 
     turn = fold(a_session(opener=opener).ask("x"))
 
-    assert str(turn.answer) == "Hi"
+    assert str(turn.answer) == " Hi.\n"
 
 
 def test_sampling_is_merged_from_user_and_model() -> None:
