@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from typing import ClassVar
 
 from textual.app import App, SystemCommand
 from textual.screen import Screen
@@ -22,12 +21,9 @@ from tui.screens.chat import ChatScreen
 class ChatApp(App[int]):
     """A conversation in two panes."""
 
-    CSS_PATH: ClassVar[str] = "app.tcss"
+    CSS_PATH = "app.tcss"
     TITLE = "localr1"
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
-        (0, "-narrow"),
-        (120, "-wide"),
-    ]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - Textual's annotation
 
     def __init__(self, conversation: Conversation) -> None:
         super().__init__()

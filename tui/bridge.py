@@ -34,6 +34,11 @@ class Bridge:
         """A job runs, or its last events have not been drained."""
         return self._n_running > 0
 
+    @property
+    def has_events(self) -> bool:
+        """Something waits to be drained."""
+        return not self._events.empty()
+
     def open(self) -> None:
         """Load the model."""
         self._start(self._conversation.open)

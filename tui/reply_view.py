@@ -56,7 +56,7 @@ class ReplyView:
         self._answer = answer
         self._turn = Turn()
         self._meters = {phase: PhaseMeter(phase) for phase in PhaseName}
-        self._is_streaming: set[PhaseName] = set()
+        self._streamed: set[PhaseName] = set()
         self._question = ""
         self.status = Status(Activity.LOADING, model)
 
@@ -67,9 +67,11 @@ class ReplyView:
 
     def begin(self, question: str) -> None:
         """Show the question and make ready for its reply."""
+        self._add_footers()
         self._turn = Turn()
         self._meters = {phase: PhaseMeter(phase) for phase in PhaseName}
         self._question = question
+        self._streamed.clear()
         self._add(self._answer, question, ".log--user", marker="› ")
         self._answer.log_view.follow()
         self._thinking.log_view.follow()
@@ -77,6 +79,7 @@ class ReplyView:
 
     def clear(self) -> None:
         """Forget what is on screen."""
+        self._streamed.clear()
         self._turn = Turn()
         self._meters = {phase: PhaseMeter(phase) for phase in PhaseName}
         self._thinking.log_view.clear()
@@ -120,15 +123,14 @@ class ReplyView:
     def _feed(self, piece: Thinking | Answer) -> None:
         phase = PhaseName.THINKING if isinstance(piece, Thinking) else PhaseName.ANSWER
         log = self._log(phase)
-        if phase not in self._is_streaming:
-            self._is_streaming.add(phase)
-            if phase is PhaseName.THINKING:
-                first_line = self._question.strip().partition("\n")[0]
-                self._add(self._thinking, first_line, ".log--user", marker="› ")
-                log.start(PlainStream(log.palette, style=".log--thought"))
-            else:
-                log.append(Piece(lambda _: [Strip([])], 0))
-                log.start(MarkdownStream(log.palette))
+        if phase is PhaseName.THINKING and phase not in self._streamed:
+            first_line = self._question.strip().partition("\n")[0]
+            self._add(self._thinking, first_line, ".log--user", marker="› ")
+        self._streamed.add(phase)
+        if not log.is_streaming:  # some models think again after they have begun to answer
+            is_thought = phase is PhaseName.THINKING
+            plain = PlainStream(log.palette, style=".log--thought")
+            log.start(plain if is_thought else MarkdownStream(log.palette))
         log.feed(piece.text)
         meter = self._meters[phase]
         read = self._turn.prompt.n_tokens if self._turn.prompt else 0
@@ -174,11 +176,7 @@ class ReplyView:
         self._set(activity=Activity.FAILED)
 
     def _ended(self, end: End) -> None:
-        streamed = set(self._is_streaming)
         self._finish_streams()
-        for phase, pane in ((PhaseName.THINKING, self._thinking), (PhaseName.ANSWER, self._answer)):
-            if phase in streamed:
-                self._add(pane, self._meters[phase].text, ".log--footer")
         if end.state is EndState.FAILED:
             self._set(activity=Activity.FAILED)
             return
@@ -187,9 +185,14 @@ class ReplyView:
         self._set(activity=Activity.READY)
 
     def _finish_streams(self) -> None:
-        for phase in self._is_streaming:
-            self._log(phase).finish()
-        self._is_streaming.clear()
+        self._thinking.log_view.finish()
+        self._answer.log_view.finish()
+
+    def _add_footers(self) -> None:
+        """The headers are about to change: what they said goes below the text."""
+        for pane, phase in ((self._thinking, PhaseName.THINKING), (self._answer, PhaseName.ANSWER)):
+            if phase in self._streamed:
+                self._add(pane, self._meters[phase].text, ".log--footer")
 
     def _log(self, phase: PhaseName) -> StripLog:
         return (self._thinking if phase is PhaseName.THINKING else self._answer).log_view
@@ -207,6 +210,7 @@ class ReplyView:
     ) -> None:
         """One finished piece in one style, its lines indented below the marker."""
         log = pane.log_view
+        is_first = log.is_empty
         shown = safe_text(text) if marker == "› " else safe_line(text)
 
         def draw(width: int) -> list[Strip]:
@@ -214,7 +218,7 @@ class ReplyView:
             blank = Content(" " * len(marker))
             head = Content.styled(marker, style)
             rows = [(blank if index else head) + line for index, line in enumerate(lines)]
-            gap = [Strip([])] if has_gap else []
+            gap = [Strip([])] if has_gap and not is_first else []
             return gap + to_strips(rows, log.palette())
 
         log.append(Piece(draw, len(shown)))

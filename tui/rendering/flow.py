@@ -60,6 +60,11 @@ class Flow:
         return self._height + (len(self._tail.strips) if self._tail else 0)
 
     @property
+    def is_empty(self) -> bool:
+        """No piece has been added."""
+        return not self._pieces
+
+    @property
     def frozen_height(self) -> int:
         """Rows above the tail."""
         return self._height

@@ -40,34 +40,29 @@ class Stream(Protocol):
 
 
 class MarkdownStream:
-    """An answer."""
+    """An answer, with a blank row above every block."""
 
     def __init__(self, palette: CurrentPalette) -> None:
         self._palette = palette
         self._splitter = BlockSplitter()
-        self._is_first = True
 
     def feed(self, text: str) -> list[Piece]:
         """The pieces that this text has finished."""
-        return [self._piece(block, is_final=True) for block in self._splitter.feed(text)]
+        return [self._piece(block) for block in self._splitter.feed(text)]
 
     def tail(self) -> Piece | None:
         """What may still change."""
         block = self._splitter.tail
-        return self._piece(block, is_final=False) if block.source.strip() else None
+        return self._piece(block) if block.source.strip() else None
 
     def finish(self) -> list[Piece]:
         """What is left, now final."""
-        return [self._piece(block, is_final=True) for block in self._splitter.finish()]
+        return [self._piece(block) for block in self._splitter.finish()]
 
-    def _piece(self, block: Block, *, is_final: bool) -> Piece:
-        has_gap = not (self._is_first or block.continues)
-        if is_final:
-            self._is_first = False
-
+    def _piece(self, block: Block) -> Piece:
         def draw(width: int) -> list[Strip]:
             strips = draw_markdown(block, width, self._palette())
-            return [Strip([]), *strips] if has_gap and strips else strips
+            return [Strip([]), *strips] if strips and not block.continues else strips
 
         return Piece(draw, len(block.source))
 

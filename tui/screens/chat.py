@@ -44,13 +44,13 @@ class ChatScreen(Screen[None]):
 
     def __init__(self, bridge: Bridge, *, title: str) -> None:
         super().__init__()
-        self._bridge = bridge
+        self.bridge = bridge
         self._panes = Container(id="panes", classes=ThinkingMode.FULL)
-        self._thinking = PhasePane(id="thinking")
-        self._answer = PhasePane(id="answer")
-        self._prompt = Prompt(id="prompt")
+        self.thinking = PhasePane(id="thinking")
+        self.answer = PhasePane(id="answer")
+        self.prompt = Prompt(id="prompt")
         self._status_line = StatusLine(id="status")
-        self._view = ReplyView(self._thinking, self._answer, model=title)
+        self.view = ReplyView(self.thinking, self.answer, model=title)
         self._mode = ThinkingMode.FULL
         self._queued = ""
         self._frames: Timer | None = None
@@ -59,16 +59,16 @@ class ChatScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """The panes share what the prompt and the status line leave."""
         with self._panes:
-            yield self._thinking
-            yield self._answer
-        yield self._prompt
+            yield self.thinking
+            yield self.answer
+        yield self.prompt
         yield self._status_line
 
     def on_mount(self) -> None:
         """Load the model while the prompt can already be used."""
         self._frames = self.set_interval(_FRAME_S, self._frame, pause=True)
-        self._prompt.focus()
-        self._bridge.open()
+        self.prompt.focus()
+        self.bridge.open()
         self._wake()
 
     def on_resize(self) -> None:
@@ -77,13 +77,11 @@ class ChatScreen(Screen[None]):
 
     def on_prompt_sent(self, message: Prompt.Sent) -> None:
         """Send, or keep until the model is there, or say why not."""
-        if self._bridge.is_busy and (
-            self._queued or self._view.status.activity != Activity.LOADING
-        ):
+        if self.bridge.is_busy and (self._queued or self.view.status.activity != Activity.LOADING):
             self._hint("a reply is running: Esc stops it, your text waits here")
             return
-        self._prompt.text = ""
-        if self._bridge.is_busy:
+        self.prompt.text = ""
+        if self.bridge.is_busy:
             self._queued = message.text
             self._hint("your question is sent when the model is loaded")
             return
@@ -91,15 +89,15 @@ class ChatScreen(Screen[None]):
 
     def action_stop(self) -> None:
         """Stop the load or the reply."""
-        if self._bridge.is_busy:
-            self._bridge.stop()
+        if self.bridge.is_busy:
+            self.bridge.stop()
             self._set_activity(Activity.STOPPING)
 
     def action_interrupt(self) -> None:
         """What runs is stopped first; a second time, or with nothing running, it quits."""
-        if self._bridge.is_busy and self._view.status.activity is not Activity.STOPPING:
+        if self.bridge.is_busy and self.view.status.activity is not Activity.STOPPING:
             self.action_stop()
-        elif selected := (self.get_selected_text() or self._prompt.selected_text):
+        elif selected := (self.get_selected_text() or self.prompt.selected_text):
             self.app.copy_to_clipboard(selected)
         else:
             self.app.exit(0)
@@ -114,23 +112,23 @@ class ChatScreen(Screen[None]):
 
     def action_clear(self) -> None:
         """Forget the conversation, on screen and in the engine's history."""
-        if self._bridge.is_busy:
+        if self.bridge.is_busy:
             self._hint("cannot clear while the engine is working: Esc stops it")
             return
-        self._bridge.clear()
-        self._view.clear()
+        self.bridge.clear()
+        self.view.clear()
         self._show()
 
     def action_copy_answer(self) -> None:
         """Put the source of the last answer on the clipboard."""
-        answer = self._view.answer_source
+        answer = self.view.answer_source
         if answer:
             self.app.copy_to_clipboard(answer)
         self._hint("the answer is copied" if answer else "there is no answer to copy")
 
     def action_scroll_answer(self, n_pages: int) -> None:
         """Scroll from the prompt."""
-        log = self._answer.log_view
+        log = self.answer.log_view
         log.scroll_relative(y=n_pages * max(log.size.height - 1, 1), animate=False)
 
     def action_help(self) -> None:
@@ -138,8 +136,8 @@ class ChatScreen(Screen[None]):
         self.app.push_screen(HelpScreen())
 
     def _ask(self, text: str) -> None:
-        self._view.begin(text)
-        self._bridge.ask(text)
+        self.view.begin(text)
+        self.bridge.ask(text)
         self._wake()
         self._show()
 
@@ -151,9 +149,9 @@ class ChatScreen(Screen[None]):
         started_s = time.perf_counter()
         if started_s < self._next_frame_s:
             return
-        for event in self._bridge.drain():
-            self._view.apply(event)
-        if not self._bridge.is_busy:
+        for event in self.bridge.drain():
+            self.view.apply(event)
+        if not self.bridge.is_busy:
             self._job_ended()
         self._show()
         ended_s = time.perf_counter()
@@ -163,24 +161,24 @@ class ChatScreen(Screen[None]):
         """The engine is idle: send what waited for the load, or stand still."""
         if self._frames is not None:
             self._frames.pause()
-        if self._view.status.activity in {Activity.LOADING, Activity.STOPPING}:
+        if self.view.status.activity in {Activity.LOADING, Activity.STOPPING}:
             self._set_activity(Activity.FAILED)  # the load was stopped; the next question retries
         queued, self._queued = self._queued, ""
         if not queued:
             return
-        if self._view.status.activity is Activity.READY:
+        if self.view.status.activity is Activity.READY:
             self._ask(queued)
         else:
-            self._prompt.text = queued
+            self.prompt.text = queued
 
     def _show(self) -> None:
-        self._view.paint(is_thinking_collapsed=self._mode is ThinkingMode.LINE)
-        self._status_line.show(self._view.status)
+        self.view.paint(is_thinking_collapsed=self._mode is ThinkingMode.LINE)
+        self._status_line.show(self.view.status)
 
     def _set_activity(self, activity: Activity) -> None:
-        self._view.status = dataclasses.replace(self._view.status, activity=activity, hint="")
+        self.view.status = dataclasses.replace(self.view.status, activity=activity, hint="")
         self._show()
 
     def _hint(self, text: str) -> None:
-        self._view.status = dataclasses.replace(self._view.status, hint=text)
+        self.view.status = dataclasses.replace(self.view.status, hint=text)
         self._show()

@@ -30,4 +30,4 @@ class PhasePane(Vertical):
         line = text + (f" · {safe_line(aside)}" if aside else "")
         if line != self._shown:
             self._shown = line
-            self._header.update(Content(line))
+            self._header.update(Content(line), layout=False)

@@ -59,7 +59,7 @@ class StatusLine(Static):
         state = (status, self.size.width)
         if state != self._shown:
             self._shown = state
-            self.update(draw_status(status, self.size.width))
+            self.update(draw_status(status, self.size.width), layout=False)
 
 
 def draw_status(status: Status, width: int) -> Content:

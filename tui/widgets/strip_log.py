@@ -67,9 +67,19 @@ class StripLog(ScrollView, can_focus=True):
         return self._is_following
 
     @property
+    def is_streaming(self) -> bool:
+        """A text is growing at the end."""
+        return self._stream is not None
+
+    @property
     def is_settled(self) -> bool:
         """Everything is drawn as it will stay."""
         return not self._is_dirty and self._flow.is_settled
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing has been added."""
+        return self._flow.is_empty
 
     @property
     def text(self) -> str:
@@ -154,7 +164,7 @@ class StripLog(ScrollView, can_focus=True):
         """Scroll so that this row is the first; rows below the end are blank."""
         n_rows = max(self._flow.height, top + self.size.height if self._flow.height else 0)
         self._scrolls_itself = True
-        self.virtual_size = Size(self.size.width, n_rows)
+        self.virtual_size = Size(self._width, n_rows)
         self.scroll_to(y=top, animate=False)
         self._scrolls_itself = False
 
@@ -178,7 +188,7 @@ class StripLog(ScrollView, can_focus=True):
         selection = self.text_selection
         if selection is not None and (span := selection.get_span(row)) is not None:
             strip = self._highlight(strip, *span)
-        strip = strip.crop_extend(0, self.size.width, self.rich_style)
+        strip = strip.crop_extend(0, self._width, self.rich_style)
         return strip.apply_offsets(0, row)
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
@@ -219,7 +229,7 @@ class StripLog(ScrollView, can_focus=True):
 
     @property
     def _width(self) -> int:
-        return self.size.width if self._is_shown else 0
+        return self.scrollable_content_region.width if self._is_shown else 0
 
     def _redraw_all(self) -> None:
         self._styles.clear()

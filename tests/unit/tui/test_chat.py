@@ -1,0 +1,377 @@
+"""What the keys and the events of a conversation do to the screen."""
+
+from __future__ import annotations
+
+import pytest
+
+from localr1.events import (
+    Answer,
+    End,
+    EndState,
+    Notice,
+    Phase,
+    PhaseName,
+    Progress,
+    Thinking,
+)
+from tests.support.fake_conversation import LOADED, FakeConversation, Gate, Turn, failure, reply
+from tests.support.tui_pilot import WIDE, Driver, drive
+from tui.widgets.status import Activity
+
+
+def test_enter_sends_and_both_streams_appear() -> None:
+    conversation = FakeConversation([reply(thinking="eight by three", answer="**36**")])
+
+    async def scenario(driver: Driver) -> None:
+        await driver.until_idle()
+        await driver.press("h", "i", "enter")
+        await driver.until(lambda: conversation.asked == ["hi"])
+        await driver.until_idle()
+
+        assert "eight by three" in driver.thinking_text
+        assert "36" in driver.answer_text
+        assert "*" not in driver.answer_text
+        assert driver.chat.prompt.text == ""
+        assert "ready" in driver.status_text
+
+    drive(conversation, scenario)
+
+
+@pytest.mark.parametrize("key", ["ctrl+j", "shift+enter"])
+def test_line_break_key_breaks_the_line_and_sends_nothing(key: str) -> None:
+    conversation = FakeConversation()
+
+    async def scenario(driver: Driver) -> None:
+        await driver.until_idle()
+        await driver.press("a", key, "b")
+
+        assert driver.chat.prompt.text == "a\nb"
+        assert conversation.asked == []
+
+    drive(conversation, scenario)
+
+
+def test_blank_prompt_is_not_sent() -> None:
+    conversation = FakeConversation()
+
+    async def scenario(driver: Driver) -> None:
+        await driver.until_idle()
+        await driver.press("space", "enter")
+
+        assert conversation.asked == []
+
+    drive(conversation, scenario)
+
+
+def test_text_appears_while_the_reply_is_still_running() -> None:
+    gate = Gate()
+    conversation = FakeConversation(
+        [reply(thinking="a thought", answer="done", gate_before_answer=gate)]
+    )
+
+    async def scenario(driver: Driver) -> None:
+        await driver.until_idle()
+        await driver.send("hi")
+        await driver.until_at(gate)
+        assert "a thought" in driver.thinking_text
+        assert "done" not in driver.answer_text
+
+        gate.open()
+        await driver.until_idle()
+        assert "done" in driver.answer_text
+
+    drive(conversation, scenario)
+
+
+@pytest.mark.parametrize("key", ["escape", "ctrl+c"])
+def test_stop_key_ends_the_reply_and_keeps_its_text(key: str) -> None:
+    gate = Gate()
+    turn: Turn = [
+        Phase(phase=PhaseName.ANSWER),
+        Answer(text="half of it"),
+        gate,
+        Answer(text="more"),
+    ]
+    conversation = FakeConversation([turn])
+
+    async def scenario(driver: Driver) -> None:
+        await driver.until_idle()
+        await driver.send("hi")
+        await driver.until_at(gate)
+        await driver.press(key)
+        await driver.until_idle()
+
+        assert conversation.n_stops == 1
+        assert "half of it" in driver.answer_text
+        assert "more" not in driver.answer_text
+        assert "not complete" in driver.answer_text
+        assert "ready" in driver.status_text
+
+    drive(conversation, scenario)
+
+
+@pytest.mark.parametrize(
+    ("stage", "activity"), [("load", Activity.LOADING), ("prompt", Activity.READING)]
+)
+def test_stop_key_works_in_load_and_prefill(stage: str, activity: Activity) -> None:
+    gate = Gate()
+    held: Turn = [Progress(stage=stage, done=1, total=2), gate, End(state=EndState.CANCELLED)]
+    is_load = stage == "load"
+    conversation = FakeConversation([held], opening=held if is_load else LOADED)
+
+    async def scenario(driver: Driver) -> None:
+        if not is_load:
+            await driver.until_idle()
+            await driver.send("hi")
+        await driver.until_at(gate)
+        assert driver.chat.view.status.activity is activity
+
+        await driver.press("escape")
+        await driver.until_idle()
+
+        assert conversation.n_stops == 1
+
+    drive(conversation, scenario)
+
+
+def test_question_during_a_reply_is_refused_with_a_hint_and_stays_in_the_prompt() -> None:
+    gate = Gate()
+    conversation = FakeConversation([reply(answer="x", gate_before_answer=gate)])
+
+    async def scenario(driver: Driver) -> None:
+        await driver.until_idle()
+        await driver.send("first")
+        await driver.until_at(gate)
+        await driver.send("second")
+
+        assert conversation.asked == ["first"]
+        assert driver.chat.prompt.text == "second"
+        assert "Esc stops it" in driver.status_text
+        gate.open()
+        await driver.until_idle()
+
+    drive(conversation, scenario)
+
+
+def test_question_during_the_load_is_sent_when_the_model_is_there() -> None:
+    gate = Gate()
+    conversation = FakeConversation([reply(answer="late")], opening=[LOADED[0], gate, LOADED[2]])
+
+    async def scenario(driver: Driver) -> None:
+        await driver.until_at(gate)
+        await driver.send("early")
+        assert conversation.asked == []
+
+        gate.open()
+        await driver.until(lambda: "late" in driver.answer_text)
+
+        assert conversation.asked == ["early"]
+
+    drive(conversation, scenario)
+
+
+def test_question_that_waited_for_a_failed_load_returns_to_the_prompt() -> None:
+    gate = Gate()
+    conversation = FakeConversation(opening=[gate, *failure(message="no such file")])
+
+    async def scenario(driver: Driver) -> None:
+        await driver.until_at(gate)
+        await driver.send("early")
+        gate.open()
+        await driver.until_idle()
+
+        assert driver.chat.prompt.text == "early"
+        assert conversation.asked == []
+        assert "no such file" in driver.answer_text
+        assert "failed" in driver.status_text
+
+    drive(conversation, scenario)
+
+
+def test_engine_that_dies_leaves_text_and_hint_and_the_next_question_works() -> None:
+    died = [Phase(phase=PhaseName.ANSWER), Answer(text="so far"), *failure(hint="ask again")]
+    conversation = FakeConversation([died, reply(answer="recovered")])
+
+    async def scenario(driver: Driver) -> None:
+        await driver.until_idle()
+        await driver.send("one")
+        await driver.until_idle()
+        for text in ("so far", "SIGKILL", "ask again"):
+            assert text in driver.answer_text
+        assert "failed" in driver.status_text
+
+        await driver.send("two")
+        await driver.until(lambda: "recovered" in driver.answer_text)
+        await driver.until_idle()
+        assert "so far" in driver.answer_text
+        assert "ready" in driver.status_text
+
+    drive(conversation, scenario)
+
+
+def test_notice_is_shown() -> None:
+    turn = [Notice(code="x", message="fell back to the CPU"), *reply(answer="ok")]
+
+    async def scenario(driver: Driver) -> None:
+        await driver.until_idle()
+        await driver.send("hi")
+        await driver.until_idle()
+
+        assert "note: fell back to the CPU" in driver.answer_text
+
+    drive(FakeConversation([turn]), scenario)
+
+
+def test_clear_forgets_the_screen_and_the_history() -> None:
+    conversation = FakeConversation([reply(thinking="hm", answer="first")])
+
+    async def scenario(driver: Driver) -> None:
+        await driver.until_idle()
+        await driver.send("hi")
+        await driver.until_idle()
+        await driver.press("ctrl+l")
+
+        assert conversation.n_clears == 1
+        assert driver.answer_text == ""
+        assert driver.thinking_text == ""
+
+    drive(conversation, scenario)
+
+
+def test_clear_is_refused_while_a_reply_runs() -> None:
+    gate = Gate()
+    conversation = FakeConversation([reply(thinking="hm", answer="x", gate_before_answer=gate)])
+
+    async def scenario(driver: Driver) -> None:
+        await driver.until_idle()
+        await driver.send("hi")
+        await driver.until_at(gate)
+        await driver.press("ctrl+l")
+
+        assert conversation.n_clears == 0
+        assert "hm" in driver.thinking_text
+        gate.open()
+        await driver.until_idle()
+
+    drive(conversation, scenario)
+
+
+def test_thinking_cycles_through_full_line_and_hidden() -> None:
+    conversation = FakeConversation([reply(thinking="first\nlast thought", answer="x")])
+
+    async def scenario(driver: Driver) -> None:
+        await driver.until_idle()
+        await driver.send("hi")
+        await driver.until_idle()
+        pane, log = driver.chat.thinking, driver.chat.thinking.log_view
+
+        await driver.press("ctrl+t")
+        await driver.until(lambda: not log.is_on_screen)
+        assert pane.size.height == 1
+        assert "last thought" in driver.rows()[0]
+
+        await driver.press("ctrl+t")
+        await driver.until(lambda: not pane.is_on_screen)
+
+        await driver.press("ctrl+t")
+        await driver.until(lambda: log.is_on_screen and log.is_settled)
+        assert any("last thought" in row for row in driver.rows())
+
+    drive(conversation, scenario)
+
+
+def test_thought_that_came_while_folded_away_is_there_when_unfolded() -> None:
+    gate = Gate()
+    conversation = FakeConversation(
+        [reply(thinking="unseen\nthought", answer="x", gate_before_answer=gate)]
+    )
+
+    async def scenario(driver: Driver) -> None:
+        await driver.until_idle()
+        await driver.press("ctrl+t", "ctrl+t")
+        await driver.until(lambda: not driver.chat.thinking.is_on_screen)
+        await driver.send("hi")
+        await driver.until_at(gate)
+        await driver.press("ctrl+t")
+        await driver.until(lambda: any("unseen" in row for row in driver.rows()))
+        gate.open()
+        await driver.until_idle()
+
+        assert any("thought" in row for row in driver.rows())
+
+    drive(conversation, scenario)
+
+
+def test_model_that_thinks_again_after_answering_loses_nothing() -> None:
+    turn = [
+        Phase(phase=PhaseName.THINKING),
+        Thinking(text="one"),
+        Phase(phase=PhaseName.ANSWER),
+        Answer(text="first"),
+        Phase(phase=PhaseName.THINKING),
+        Thinking(text="two"),
+        Phase(phase=PhaseName.ANSWER),
+        Answer(text=" second"),
+        End(state=EndState.ANSWERED),
+    ]
+
+    async def scenario(driver: Driver) -> None:
+        await driver.until_idle()
+        await driver.send("hi")
+        await driver.until_idle()
+
+        assert driver.thinking_text.split() == ["›", "hi", "one", "two"]
+        assert "first second" in driver.answer_text
+
+    drive(FakeConversation([turn]), scenario)
+
+
+def test_copy_key_copies_the_source_of_the_answer() -> None:
+    async def scenario(driver: Driver) -> None:
+        await driver.until_idle()
+        await driver.send("hi")
+        await driver.until_idle()
+        assert driver.app.clipboard == ""
+
+        await driver.press("f2")
+
+        assert driver.app.clipboard == "**bold** `code`"
+
+    drive(FakeConversation([reply(answer="**bold** `code`\n")]), scenario)
+
+
+def test_help_opens_and_closes() -> None:
+    async def scenario(driver: Driver) -> None:
+        await driver.until_idle()
+        await driver.press("f1")
+        await driver.until(lambda: any("clear the conversation" in row for row in driver.rows()))
+
+        await driver.press("escape")
+        await driver.until(lambda: len(driver.app.screen_stack) == 1)
+
+    drive(FakeConversation(), scenario)
+
+
+def test_question_mark_is_a_letter_in_the_prompt() -> None:
+    async def scenario(driver: Driver) -> None:
+        await driver.until_idle()
+        await driver.press("question_mark")
+
+        assert driver.chat.prompt.text == "?"
+        assert len(driver.app.screen_stack) == 1
+
+    drive(FakeConversation(), scenario)
+
+
+def test_panes_stand_side_by_side_on_a_wide_terminal() -> None:
+    async def scenario(driver: Driver) -> None:
+        await driver.until_idle()
+        thinking, answer = driver.chat.thinking, driver.chat.answer
+        assert thinking.region.y == answer.region.y
+
+        await driver.pilot.resize_terminal(80, 24)
+        await driver.until(lambda: thinking.region.y != answer.region.y)
+
+        assert thinking.region.x == answer.region.x
+
+    drive(FakeConversation(), scenario, WIDE)
