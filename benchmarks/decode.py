@@ -33,21 +33,20 @@ from localr1.worker.frames import (
 )
 from localr1.worker.host import Engine
 
-_CONTEXTS = (100, 4000)
 _STORY = "The engineer wrote down every number twice, and then measured again, because "
 
 
 def main() -> None:
     """Measure, print, and fail if any ratio is below 0.95."""
     options = _options()
-    parameters = _parameters(options.model)
+    parameters = _parameters(options)
     engine, bare = Engine.start(), _Bare(parameters)
     try:
         for _ in engine.load(parameters):
             pass
         ratios = {
             n_context: _compare(engine, bare, n_context, options.rounds, options.tokens)
-            for n_context in _CONTEXTS
+            for n_context in options.contexts
         }
     finally:
         engine.close()
@@ -171,15 +170,21 @@ def _evaluate(c: Any, context: Any, tokens: list[int]) -> None:
     assert c.llama_decode(context, c.llama_batch_get_one(array, len(tokens))) == 0
 
 
-def _parameters(model: Path) -> EngineParameters:
-    n_ctx = max(_CONTEXTS) + 512
-    request = LoadRequest(model_path=str(model.absolute()), n_ctx=n_ctx, n_layer=0)
+def _parameters(options: argparse.Namespace) -> EngineParameters:
+    request = LoadRequest(
+        model_path=str(options.model.absolute()),
+        n_ctx=max(options.contexts) + 512,
+        n_layer=0,
+        n_threads=options.threads,
+    )
     return cpu_parameters(request, host_facts(Machine()))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("model", nargs="?", type=Path, help="GGUF file (default: SmolLM2-135M)")
+    parser.add_argument("--contexts", type=int, nargs="+", default=[100, 4000])
+    parser.add_argument("--threads", type=int, help="default: every core this process may use")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--tokens", type=int, default=64, help="tokens decoded per round")
     options = parser.parse_args()

@@ -18,7 +18,7 @@ _TELLING = (
     re.compile(r"^gguf_init\w*: |error loading model: (?!llama_model_loader: failed to load)"),
     re.compile(r"what\(\):|terminate called|std::\w+"),
     re.compile(r"out of memory|failed to allocate|unable to allocate|bad_alloc", re.IGNORECASE),
-    re.compile(r"^\w*(Error|Exception): |\berror\b", re.IGNORECASE),
+    re.compile(r"No module named|^\w*(Error|Exception): |\berror\b", re.IGNORECASE),
 )
 _DEVICE = re.compile(
     r"CUDA error|cudaMalloc failed|ggml_metal.*error|kIOGPU|DEVICE_LOST|ErrorDeviceLost"

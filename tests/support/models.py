@@ -9,7 +9,7 @@ import pytest
 
 import localr1
 from backends.cpu import cpu_parameters
-from backends.machine import Machine, host_facts
+from backends.machine import HostFacts
 from backends.parameters import EngineParameters, LoadRequest
 from quant.pipeline import convert
 
@@ -40,8 +40,8 @@ def _carried_by(package: str) -> Path:
 
 
 def parameters_for(model: Path, *, n_ctx: int = 512, n_ubatch: int = 512) -> EngineParameters:
-    """What a plain CPU load of this model takes."""
+    """What a plain CPU load takes. One thread: several wait for each other on a busy machine."""
     request = LoadRequest(
         model_path=str(model), n_ctx=n_ctx, n_layer=0, n_batch=n_ubatch, n_ubatch=n_ubatch
     )
-    return cpu_parameters(request, host_facts(Machine()))
+    return cpu_parameters(request, HostFacts(n_cores=1))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from localr1.worker.channel import Channel
 from localr1.worker.childside import enter, say_ready
 
+_PR_GET_DUMPABLE = 3  # linux/prctl.h
+
 
 def main() -> None:
     channel = enter(sys.argv)
-    say_ready(channel, {"argv": sys.argv[1:], "environment": dict(os.environ)})
+    say_ready(channel, _facts())
     while True:
         try:
             message = channel.receive()
@@ -24,6 +28,17 @@ def main() -> None:
         if message["type"] == "close":
             return
         _obey(channel, message)
+
+
+def _facts() -> dict[str, Any]:
+    # an undumpable process is the only one that may look into itself
+    facts: dict[str, Any] = {"environment": dict(os.environ)}
+    if sys.platform == "linux":
+        facts["is_dumpable"] = ctypes.CDLL(None).prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) != 0
+        facts["descriptors"] = [
+            str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()
+        ]
+    return facts
 
 
 def _obey(channel: Channel, message: dict[str, Any]) -> None:
