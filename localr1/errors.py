@@ -10,7 +10,8 @@
     │   ├── EngineStartError     7  never became ready
     │   ├── EngineDiedError      7  died while working
     │   └── EngineRefusedError   7  is alive but llama.cpp said no (load failed, bad request)
-    └── ContextOverflowError     8  the prompt is longer than the context
+    ├── ContextOverflowError     8  the prompt is longer than the context
+    └── ReaderLeftError        130  whoever read our stdout closed it
 
 `quant.errors.QuantError` and `backends.errors.BackendError` are trees of their own with the same
 four attributes (`code`, `exit_code`, `message`, `hint`), so that the command line treats all alike.
@@ -131,6 +132,16 @@ class ContextOverflowError(LocalR1Error):
         )
         self.n_prompt = n_prompt
         self.n_ctx = n_ctx
+
+
+class ReaderLeftError(LocalR1Error):
+    """Whoever read stdout closed it, as `| head -1` does."""
+
+    code = "reader_left"
+    exit_code = EXIT_INTERRUPTED
+
+    def __init__(self) -> None:
+        super().__init__("the reader of stdout went away; stopped")
 
 
 def _round_up(n_tokens: int) -> int:

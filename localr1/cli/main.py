@@ -7,8 +7,6 @@ textual. This is one of the three places that catch everything: no user ever see
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 import tempfile
 import traceback
 from pathlib import Path
@@ -84,8 +82,6 @@ def run(argv: list[str]) -> int:
     except (KeyboardInterrupt, click.exceptions.Abort):
         Output().narrate("localr1: interrupted")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        return _reader_left()
     except click.ClickException as exc:
         Output().error(UsageError(exc.format_message(), hint="see localr1 --help"))
         return EXIT_USAGE
@@ -110,10 +106,3 @@ def _failed(exc: Exception, *, as_json: bool) -> int:
         )
     )
     return EXIT_UNEXPECTED
-
-
-def _reader_left() -> int:
-    # the interpreter would flush stdout at exit and complain again
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    Output().narrate("localr1: the reader of stdout went away; stopped")
-    return EXIT_INTERRUPTED

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol, TextIO
 
+from localr1.errors import ReaderLeftError
 from localr1.terminal_text import safe_line, safe_text
 from localr1.units import format_duration
 
@@ -69,22 +70,19 @@ class Output:
     def data(self, text: str, *, end: str = "\n") -> None:
         """Write data to stdout at once."""
         self.clear_progress()
-        self._stdout.write(safe_text(text) + end)
-        self._stdout.flush()
+        self._to_stdout(safe_text(text) + end)
 
     def json(self, document: Mapping[str, Any], *, indent: int | None = None) -> None:
         """One JSON document, on one line unless `indent` is given."""
         self.clear_progress()
-        self._stdout.write(json.dumps(document, ensure_ascii=False, indent=indent) + "\n")
-        self._stdout.flush()
+        self._to_stdout(json.dumps(document, ensure_ascii=False, indent=indent) + "\n")
 
     def narrate(self, text: str, *, style: str = "", end: str = "\n") -> None:
         """Write narration to stderr, unless quiet."""
         if self.quiet:
             return
         self.clear_progress()
-        self._stderr.write(self._styled(safe_text(text), style) + end)
-        self._stderr.flush()
+        self._to_stderr(self._styled(safe_text(text), style) + end)
 
     def detail(self, text: str) -> None:
         """Narration for `-v` only."""
@@ -100,8 +98,7 @@ class Output:
         self.clear_progress()
         hint = f" ({safe_line(error.hint)})" if error.hint else ""
         line = self._styled("localr1: ", "red") + safe_line(error.message) + hint
-        self._stderr.write(line + "\n")
-        self._stderr.flush()
+        self._to_stderr(line + "\n")
 
     def progress(self, label: str, done: float, total: float, *, note: str = "") -> None:
         """Draw a bar on one moving line; does nothing off a terminal or when quiet."""
@@ -119,8 +116,7 @@ class Output:
         bar = "█" * filled + "░" * (24 - filled)
         elapsed_s = now_s - self._started_s
         left = f", {format_duration(elapsed_s / share - elapsed_s)} left" if share > 0.02 else ""
-        self._stderr.write(f"\r\x1b[K{safe_line(label)} {bar} {share:4.0%} {note}{left}")
-        self._stderr.flush()
+        self._to_stderr(f"\r\x1b[K{safe_line(label)} {bar} {share:4.0%} {note}{left}")
 
     def conversion(self, bytes_done: float, bytes_total: float) -> None:
         """Progress of making the embedded model; `models.resolve` reports it."""
@@ -129,11 +125,32 @@ class Output:
     def clear_progress(self) -> None:
         """Take the progress line away."""
         if self._has_progress:
-            self._stderr.write("\r\x1b[K")
-            self._stderr.flush()
             self._has_progress = False
+            self._to_stderr("\r\x1b[K")
+
+    def _to_stdout(self, text: str) -> None:
+        try:
+            self._stdout.write(text)
+            self._stdout.flush()
+        except BrokenPipeError as exc:
+            _point_to_nowhere(self._stdout)
+            raise ReaderLeftError from exc
+
+    def _to_stderr(self, text: str) -> None:
+        try:
+            self._stderr.write(text)
+            self._stderr.flush()
+        except BrokenPipeError:
+            _point_to_nowhere(self._stderr)  # nobody listens to the narration: go on without
 
     def _styled(self, text: str, style: str) -> str:
         if not style or not self._stderr.isatty() or os.environ.get("NO_COLOR"):
             return text
         return f"{_STYLES[style]}{text}\x1b[0m"
+
+
+def _point_to_nowhere(stream: TextIO) -> None:
+    """Let what is still buffered drain away, or the interpreter complains about it at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
