@@ -157,6 +157,9 @@ class ChatSession:
         except _EXPLAINED as exc:
             yield from _failure(exc)
             return False
+        if opened is not None and self._is_closed:
+            opened.engine.close()
+            opened = None
         if opened is None:
             yield End(state=EndState.CANCELLED, reason="cancelled")
             return False
@@ -176,7 +179,7 @@ class ChatSession:
     ) -> Generator[Event, None, OpenedModel | None]:
         """The opener's events; None instead of the model if the user did not want to wait."""
         with contextlib.closing(opening):
-            while not self._stopping.is_set():
+            while not (self._stopping.is_set() or self._is_closed):
                 try:
                     event = next(opening)
                 except StopIteration as done:

@@ -82,20 +82,21 @@ class ChildRenderer:
         return _text_of(reply)
 
     def close(self) -> None:
-        """Kill the child; the next render starts another."""
-        if self._child is not None:
-            self._child.kill()
-            self._child.close()
-            self._child = None
+        """Kill the child; the next render starts another. Thread-safe."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            child.close()
 
     def _ask(self, request: RenderRequest) -> protocol.Message | None:
-        if self._child is None or not self._child.is_alive:
+        child = self._child
+        if child is None or not child.is_alive:
             self.close()
-            self._child = ChildProcess.start(
+            child = self._child = ChildProcess.start(
                 "localr1.chat.template_child", name="template renderer", timeout_s=_START_S
             )
-        self._child.send({"type": "render", "request": protocol.to_json(request)})
-        return self._child.receive(self._limit_s)
+        child.send({"type": "render", "request": protocol.to_json(request)})
+        return child.receive(self._limit_s)
 
 
 def _text_of(reply: protocol.Message) -> str:

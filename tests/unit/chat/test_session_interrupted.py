@@ -191,3 +191,33 @@ def test_close_ends_engine_and_renderer() -> None:
 
     assert engine.is_closed
     assert renderer.is_closed
+
+
+def test_closing_while_loading_leaves_no_engine_behind() -> None:
+    gate = Gate()
+    engine = FakeEngine([GOOD])
+    session = a_session(opener=FakeOpener(engine, gate=gate))
+    thread, events = in_thread(session.open())
+    assert gate.reached.wait(timeout=30)
+
+    session.close()
+    gate.open()
+    thread.join(timeout=30)
+
+    assert fold(events).state is EndState.CANCELLED
+    assert engine.requests == []
+    assert fold(session.ask("x")).state is EndState.CANCELLED
+
+
+def test_engine_closed_under_a_reply_is_no_error() -> None:
+    gone = EngineDiedError("the engine has been closed")
+    session = a_session(FakeEngine([Script(tokens=("a", "b"), error=gone)]))
+    events = []
+
+    for event in session.ask("x"):
+        events.append(event)
+        if isinstance(event, Thinking):
+            session.close()
+
+    assert fold(events).error is None
+    assert not fold(events).is_running
