@@ -13,8 +13,9 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 from quant.errors import DiskFullError, OutputExistsError, OutputNotWritableError
 
@@ -30,36 +31,52 @@ def require_free_target(path: Path, *, overwrite: bool) -> None:
         raise OutputExistsError(f"{path} exists", hint="overwrite it with --force")
 
 
+class RawFile(Protocol):
+    """What we need of an unbuffered file."""
+
+    def write(self, data: memoryview, /) -> int | None:
+        """Write some of the bytes and say how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFile:
+    """The temporary file while it is written; its errors name the file it will become."""
+
+    path: Path
+    raw: RawFile
+
+    def write(self, data: memoryview | bytes) -> None:
+        """Write every byte. Raises: DiskFullError, OutputNotWritableError."""
+        rest = memoryview(data)
+        with _explained(self.path):
+            while rest:
+                # takes fewer bytes than it was given when the disk is about to be full
+                rest = rest[self.raw.write(rest) :]
+
+
 @contextlib.contextmanager
-def atomic_file(path: Path, n_bytes: int) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, n_bytes: int) -> Iterator[OutputFile]:
     """A writable file that becomes `path` when the block ends without an exception.
 
     Raises: DiskFullError, before the first byte if the disk has less than `n_bytes` left.
     """
-    temporary: Path | None = None
-    try:
+    temporary = _temporary_beside(path)
+    with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _require_space(path, n_bytes)
-        temporary = _temporary_beside(path)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            yield file
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        temporary = None
-        _sync_directory(path.parent)
-    except OSError as exc:
-        raise _explained(exc, path) from exc
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def write_all(file: BinaryIO, data: memoryview | bytes) -> None:
-    """Write every byte; an unbuffered file may take fewer at a time, as at a full disk."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[file.write(rest) :]
+    try:
+        with os.fdopen(descriptor, "wb", buffering=0) as raw:
+            yield OutputFile(path, raw)
+            with _explained(path):
+                os.fsync(raw.fileno())
+                raw.close()
+        with _explained(path):
+            temporary.replace(path)
+            _sync_directory(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _temporary_beside(path: Path) -> Path:
@@ -76,13 +93,18 @@ def _require_space(path: Path, n_bytes: int) -> None:
         )
 
 
-def _explained(exc: OSError, path: Path) -> Exception:
-    if exc.errno in _NO_ROOM:
-        return DiskFullError(
-            f"the disk filled up while writing {path}; nothing was left behind",
-            hint="free some space, or write to another disk with -o",
-        )
-    return OutputNotWritableError(f"cannot write {path}: {exc.strerror or exc}")
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Wraps our own calls only: a closed pipe in the caller's block is not about this file."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in _NO_ROOM:
+            raise DiskFullError(
+                f"the disk filled up while writing {path}; nothing was left behind",
+                hint="free some space, or write to another disk with -o",
+            ) from exc
+        raise OutputNotWritableError(f"cannot write {path}: {exc.strerror or exc}") from exc
 
 
 def _sync_directory(directory: Path) -> None:

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quant.architecture import Architecture, architecture_of
-from quant.atomic_file import atomic_file, require_free_target, write_all
+from quant.atomic_file import atomic_file, require_free_target
 from quant.checkpoint import Checkpoint, open_checkpoint
 from quant.errors import CheckpointDamagedError
 from quant.gguf_types import FileType, KeyValues
 from quant.gguf_writer import TensorEntry, encode_header, file_bytes, padding
 from quant.hyperparameters import Hyperparameters, read_hyperparameters
 from quant.metadata import add_general, add_model
-from quant.read_safetensors import MappedShards
+from quant.read_safetensors import MappedShards, StoredTensor
 from quant.recipe import MIXES, TypedTensor, choose_types, file_type_named
 from quant.slabs import encoded_slabs
 from quant.tensor_map import MappedTensor, map_tensors
@@ -142,17 +142,20 @@ def _write(
 ) -> int:
     bytes_total = sum(_source_bytes(item.tensor) for item in plan.tensors)
     bytes_done = 0
+    shards = MappedShards(
+        item.tensor.source for item in plan.tensors if isinstance(item.tensor.source, StoredTensor)
+    )
     with (
         atomic_file(output, plan.n_bytes) as file,
-        contextlib.closing(encoded_slabs(plan.tensors, MappedShards(), n_threads)) as slabs,
+        contextlib.closing(encoded_slabs(plan.tensors, shards, n_threads)) as slabs,
     ):
-        write_all(file, plan.header)
+        file.write(plan.header)
         tensor_bytes = 0
         for slab in slabs:
-            write_all(file, slab.data.data.cast("B"))
+            file.write(slab.data.data.cast("B"))
             tensor_bytes += slab.data.nbytes
             if slab.is_last:
-                write_all(file, bytes(padding(tensor_bytes)))
+                file.write(bytes(padding(tensor_bytes)))
                 tensor_bytes = 0
             bytes_done += slab.n_source_bytes
             on_progress(ConvertProgress(bytes_done, bytes_total, slab.typed.tensor.name))

@@ -12,6 +12,7 @@ import math
 import mmap
 import re
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,21 +116,21 @@ def _require_no_overlap(tensors: list[StoredTensor]) -> None:
 
 
 class MappedShards:
-    """Tensor rows out of memory-mapped shards. Mapped pages are the kernel's, not ours."""
+    """Tensor rows out of memory-mapped shards. Mapped pages are the kernel's, not ours.
 
-    def __init__(self) -> None:
+    Every shard is opened at once, so that a file which goes away meanwhile is still there for us.
+    """
+
+    def __init__(self, tensors: Iterable[StoredTensor]) -> None:
         self._maps: dict[Path, mmap.mmap] = {}
+        for tensor in tensors:
+            if tensor.path not in self._maps:
+                self._maps[tensor.path] = _mapped(tensor.path)
+            if tensor.offset + tensor.n_bytes > len(self._maps[tensor.path]):
+                raise CheckpointDamagedError(f"{tensor.path} became shorter while it was read")
 
     def matrix(self, tensor: StoredTensor) -> Array:
         """The tensor's raw bits as rows: 2-D, without a copy; a vector is one value per row."""
-        if tensor.dtype not in NUMPY_OF:
-            raise UnsupportedError(
-                f"{tensor.path}: tensor {tensor.name!r} is {tensor.dtype}; "
-                f"known are {', '.join(NUMPY_OF)}"
-            )
-        if tensor.path not in self._maps:
-            with tensor.path.open("rb") as file:
-                self._maps[tensor.path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         values: Array = np.frombuffer(
             self._maps[tensor.path],
             dtype=NUMPY_OF[tensor.dtype],
@@ -137,3 +138,11 @@ class MappedShards:
             offset=tensor.offset,
         )
         return values.reshape(-1, tensor.shape[-1] if len(tensor.shape) > 1 else 1)
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as exc:  # ValueError: the file is empty
+        raise CheckpointDamagedError(f"cannot read {path}: {exc}") from exc

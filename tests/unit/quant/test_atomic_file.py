@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quant.atomic_file import atomic_file, write_all
+from quant.atomic_file import OutputFile, atomic_file
 from quant.errors import DiskFullError, OutputNotWritableError
 
 
@@ -14,7 +14,7 @@ def test_the_file_appears_under_its_name_only_when_it_is_whole(tmp_path: Path) -
     path = tmp_path / "out.gguf"
 
     with atomic_file(path, 3) as file:
-        write_all(file, b"abc")
+        file.write(b"abc")
         assert not path.exists()
 
     assert path.read_bytes() == b"abc"
@@ -41,12 +41,50 @@ def test_nothing_is_left_when_the_writer_is_interrupted(
     assert list(tmp_path.iterdir()) == []
 
 
+class FakeRawFile:
+    """Takes two bytes at a time, until it fails."""
+
+    def __init__(self, n_bytes: int, failure: int) -> None:
+        self.content = b""
+        self._n_bytes = n_bytes
+        self._failure = failure
+
+    def write(self, data: memoryview) -> int:
+        if len(self.content) >= self._n_bytes:
+            raise OSError(self._failure, os.strerror(self._failure))
+        self.content += data[:2].tobytes()
+        return len(data[:2])
+
+
+def test_a_file_that_takes_few_bytes_at_a_time_gets_them_all(tmp_path: Path) -> None:
+    raw = FakeRawFile(100, errno.EIO)
+
+    OutputFile(tmp_path / "out.gguf", raw).write(b"abcdefg")
+
+    assert raw.content == b"abcdefg"
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_disk_that_fills_up_is_an_error_of_its_own(number: int, tmp_path: Path) -> None:
-    with pytest.raises(DiskFullError) as caught, atomic_file(tmp_path / "out.gguf", 3):
-        raise OSError(number, os.strerror(number))
+    file = OutputFile(tmp_path / "out.gguf", FakeRawFile(4, number))
+
+    with pytest.raises(DiskFullError) as caught:
+        file.write(b"abcdefg")
 
     assert caught.value.exit_code == 9
+
+
+def test_any_other_failure_names_the_output_and_the_reason(tmp_path: Path) -> None:
+    file = OutputFile(tmp_path / "out.gguf", FakeRawFile(0, errno.EIO))
+
+    with pytest.raises(OutputNotWritableError, match=r"out\.gguf: Input/output error"):
+        file.write(b"abc")
+
+
+def test_a_closed_pipe_in_the_block_is_not_taken_for_a_failure_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), atomic_file(tmp_path / "out.gguf", 3):
+        raise BrokenPipeError
+
     assert list(tmp_path.iterdir()) == []
 
 
