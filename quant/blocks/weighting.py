@@ -55,3 +55,11 @@ def sum_squares(values: Floats, first: int, n_groups: int, size: int, sums: Floa
         for group in range(n_groups):
             value = values[first + group * size + i]
             sums[group] += value * value
+
+
+@compiled
+def weigh_by_square(lanes: Lanes, size: int) -> None:
+    """Weight of a value: its square."""
+    x, w = lanes.x, lanes.w
+    for i in range(size * LANES):
+        w[i] = x[i] * x[i]
