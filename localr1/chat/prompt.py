@@ -16,6 +16,7 @@ from localr1.chat.forgery import Spellings, choose_marks, cut_at_marks
 from localr1.chat.template import RenderRequest, TemplateRaisedError, TemplateRenderer
 from localr1.chat.thinking_format import (
     CONTROL_TEXTS,
+    HistoryMode,
     ThinkingFormat,
     detect_format,
     history_mode,
@@ -77,14 +78,11 @@ class PromptBuilder:
         spoken = [part for turn in history for part in (turn.user, turn.thinking, turn.answer)]
         marks = choose_marks([self._template or "", *special_tokens, system, text, *spoken])
 
-        def message(role: str, content: str) -> dict[str, str]:
-            return {"role": role, "content": self._spellings.mark(content, marks)}
+        def mark(content: str) -> str:
+            return self._spellings.mark(content, marks)
 
-        messages = [message("system", system)] if system else []
-        for turn in history:
-            messages.append(message("user", turn.user))
-            messages.append(self._past_reply(turn, marks))
-        prompt, stops = self._render([*messages, message("user", text)])
+        turns = [Exchange(mark(t.user), mark(t.thinking), mark(t.answer)) for t in history]
+        prompt, stops = self._render(mark(system), turns, mark(text))
         known = detect_format(self._template or "", prompt, special_tokens)
         notices, self._notices = tuple(self._notices), []
         return BuiltPrompt(
@@ -95,24 +93,12 @@ class PromptBuilder:
             notices=notices,
         )
 
-    def _past_reply(self, turn: Exchange, marks: tuple[str, str]) -> dict[str, str]:
-        """An earlier reply as the template wants it; newlines around the tags are not its text."""
-        template = self._template or ""
-        known = detect_format(template, "", self._report.special_tokens)
-        mode = history_mode(template, known)
-        thinking = self._spellings.mark(turn.thinking, marks)
-        answer = self._spellings.mark(turn.answer, marks)
-        if mode == "inline" and known is not None and thinking:
-            content = known.open_tag + thinking + known.close_tag + answer
-            return {"role": "assistant", "content": content}
-        message = {"role": "assistant", "content": answer.strip("\r\n")}
-        if mode == "separate" and thinking.strip():
-            message["reasoning_content"] = thinking.strip("\r\n")
-        return message
-
-    def _render(self, messages: Sequence[dict[str, str]]) -> tuple[str, tuple[str, ...]]:
+    def _render(
+        self, system: str, turns: Sequence[Exchange], text: str
+    ) -> tuple[str, tuple[str, ...]]:
         """The prompt text, and the stop strings it needs."""
         if self._template is not None:
+            messages = self._messages(self._template, system, turns, text)
             try:
                 return self._render_template(self._template, messages), ()
             except TemplateRefusedError as exc:
@@ -120,7 +106,19 @@ class PromptBuilder:
                 if not isinstance(exc, TemplateRaisedError):
                     # it would fail, or take its seconds, again at every turn
                     self._template = None
+        messages = self._messages("", system, turns, text)
         return self._builtin.render(messages), self._builtin.stops
+
+    def _messages(
+        self, template: str, system: str, turns: Sequence[Exchange], text: str
+    ) -> list[dict[str, str]]:
+        known = detect_format(template, "", self._report.special_tokens)
+        mode = history_mode(template, known)
+        messages = [{"role": "system", "content": system}] if system else []
+        for turn in turns:
+            messages.append({"role": "user", "content": turn.user})
+            messages.append(_past_reply(turn, mode, known))
+        return [*messages, {"role": "user", "content": text}]
 
     def _render_template(self, template: str, messages: Sequence[dict[str, str]]) -> str:
         """The prompt by the model's template; one without a system role gets it another way."""
@@ -146,3 +144,14 @@ class PromptBuilder:
     def _note_fallback(self, code: str, reason: str) -> None:
         message = f"{reason}; using the built-in {self._builtin.name} format"
         self._notices.append(Notice(code=code, message=message))
+
+
+def _past_reply(turn: Exchange, mode: HistoryMode, known: ThinkingFormat | None) -> dict[str, str]:
+    """An earlier reply as the template wants it; newlines around the tags are not its text."""
+    if mode == "inline" and known is not None and turn.thinking:
+        content = known.open_tag + turn.thinking + known.close_tag + turn.answer
+        return {"role": "assistant", "content": content}
+    message = {"role": "assistant", "content": turn.answer.strip("\r\n")}
+    if mode == "separate" and turn.thinking.strip():
+        message["reasoning_content"] = turn.thinking.strip("\r\n")
+    return message

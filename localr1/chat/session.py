@@ -25,18 +25,22 @@ from localr1.chat.splitters import make_splitter
 from localr1.chat.stop import StopMatcher
 from localr1.chat.template import ChildRenderer, TemplateRenderer
 from localr1.errors import EngineDiedError, LocalR1Error, UsageError
-from localr1.events import End, EndState, Error, Event, Load
+from localr1.events import End, EndState, Error, Event, Load, Notice
 from localr1.terminal_text import safe_line
 from localr1.worker.frames import GenerateRequest, GenerationFrame, LoadReport
 from localr1.worker.protocol import FrameError
 from quant.errors import QuantError
 
-_Frames = Iterator[GenerationFrame]
 _EXPLAINED = (LocalR1Error, BackendError, QuantError)
 
 
 class EngineLike(Protocol):
     """What a session needs of an engine; `localr1.worker.host.Engine` is the real one."""
+
+    @property
+    def is_alive(self) -> bool:
+        """False once requests make no sense any more."""
+        ...
 
     def generate(self, wanted: GenerateRequest, /) -> Iterator[GenerationFrame]:
         """Stream one reply; closing the iterator cancels it."""
@@ -149,8 +153,11 @@ class ChatSession:
 
     def _open(self) -> Generator[Event, None, bool]:
         """Load the model if need be; returns False after an `end`."""
-        if self._opened is not None:
+        if self._opened is not None and self._opened.engine.is_alive:
             return True
+        if self._opened is not None:
+            self._drop_engine()
+            yield Notice(code="engine_restarted", message="the engine had ended; starting it again")
         opening = self._opener()
         try:
             opened = yield from self._until_stopped(opening)
@@ -190,18 +197,19 @@ class ChatSession:
 
     def _ask(self, text: str) -> Generator[Event, None, None]:
         is_open = yield from self._open()
-        if not is_open or self._opened is None or self._builder is None:
+        if not is_open:
+            return
+        opened, builder = self._opened, self._builder
+        if opened is None or builder is None or self._stopping.is_set():
+            yield End(state=EndState.CANCELLED, reason="cancelled")
             return
         try:
-            prompt = self._builder.build(self._options.system, self._history, text)
+            prompt = builder.build(self._options.system, self._history, text)
         except LocalR1Error as exc:
             yield from _failure(exc)
             return
         yield from prompt.notices
-        if self._stopping.is_set():
-            yield End(state=EndState.CANCELLED, reason="cancelled")
-            return
-        yield from self._reply(self._opened, prompt, text)
+        yield from self._reply(opened, prompt, text)
 
     def _reply(self, opened: OpenedModel, prompt: BuiltPrompt, text: str) -> Iterator[Event]:
         history = self._history

@@ -101,6 +101,10 @@ class FakeEngine:
         self._gate: Gate | None = None
 
     @property
+    def is_alive(self) -> bool:
+        return not self.is_closed
+
+    @property
     def prompts(self) -> list[str]:
         """The text of every prompt, segments joined."""
         return ["".join(s.text for s in request.segments) for request in self.requests]

@@ -138,6 +138,12 @@ LLAMA3_PROMPT = (
 )
 
 
+def test_broken_template_leaves_no_old_thoughts_to_the_format_that_replaces_it() -> None:
+    builder = a_builder("{% broken '</think>' in content")
+
+    assert "It is 20." not in text_of(builder.build("", [OLD], "And?"))
+
+
 @pytest.mark.parametrize(
     ("special_tokens", "expected"),
     [

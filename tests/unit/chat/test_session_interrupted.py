@@ -122,6 +122,19 @@ def test_engine_that_dies_is_reopened_by_the_next_question_without_the_failed_tu
     assert fresh.prompts == [f"{PREFIX}<|user|>one<|assistant|>\n\n36<|end|><|user|>two{TAIL}"]
 
 
+def test_engine_that_died_between_two_questions_is_reopened_at_once() -> None:
+    first, second = FakeEngine([GOOD]), FakeEngine([GOOD])
+    session = a_session(first, second)
+    list(session.ask("one"))
+    first.is_closed = True
+
+    turn = fold(session.ask("two"))
+
+    assert [notice.code for notice in turn.notices] == ["engine_restarted"]
+    assert turn.state is EndState.ANSWERED
+    assert "one" in second.prompts[0]
+
+
 def test_text_held_back_when_the_engine_dies_is_shown() -> None:
     died = EngineDiedError("gone")
     report = a_report({"<|begin|>": 1})
