@@ -20,14 +20,16 @@ from typing import Protocol
 from quant.errors import DiskFullError, OutputExistsError, OutputNotWritableError
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_MAX_NAME_BYTES = 200  # file systems allow 255; the rest is for our prefix and suffix
+_MAX_NAME_LENGTH = 60  # file systems allow 255 bytes; a character takes up to four
 
 
 def require_free_target(path: Path, *, overwrite: bool) -> None:
     """Raises: OutputExistsError unless the target is free or a file that may be overwritten."""
-    if path.is_dir():
+    with _explained(path):
+        is_directory, exists = path.is_dir(), path.exists()
+    if is_directory:
         raise OutputExistsError(f"{path} is a directory", hint="name a file")
-    if path.exists() and not overwrite:
+    if exists and not overwrite:
         raise OutputExistsError(f"{path} exists", hint="overwrite it with --force")
 
 
@@ -80,8 +82,7 @@ def atomic_file(path: Path, n_bytes: int) -> Iterator[OutputFile]:
 
 
 def _temporary_beside(path: Path) -> Path:
-    stem = path.name.encode()[:_MAX_NAME_BYTES].decode(errors="ignore")
-    return path.with_name(f".{stem}.{secrets.token_hex(4)}.part")
+    return path.with_name(f".{path.name[:_MAX_NAME_LENGTH]}.{secrets.token_hex(4)}.part")
 
 
 def _require_space(path: Path, n_bytes: int) -> None:

@@ -46,9 +46,13 @@ class Checkpoint:
 def checkpoint_directory(source: Path) -> Path:
     """The directory meant by a path to it or to a file in it, absolute, links not resolved."""
     source = Path(source).expanduser().absolute()
-    if not source.exists():
+    try:
+        exists, is_directory = source.exists(), source.is_dir()
+    except OSError as exc:
+        raise SourceNotFoundError(f"cannot read {source}: {exc.strerror}") from exc
+    if not exists:
         raise SourceNotFoundError(f"there is no {source}")
-    if source.is_dir():
+    if is_directory:
         # `.` and `x/..` must have a name too: it goes into the metadata
         return source if source.name not in {"", ".."} else source.resolve()
     if source.suffix == ".gguf":
@@ -104,12 +108,16 @@ def _read_index(directory: Path) -> dict[str, str]:
 
 
 def _shards_on_disk(directory: Path) -> list[str]:
-    names = sorted(path.name for path in directory.iterdir() if path.match("model*.safetensors"))
+    try:
+        files = list(directory.iterdir())
+    except OSError as exc:
+        raise SourceNotFoundError(f"cannot read {directory}: {exc.strerror}") from exc
+    names = sorted(path.name for path in files if path.match("model*.safetensors"))
     if not names:
         hint = ""
-        if any(directory.glob("*.bin")):
+        if any(path.suffix == ".bin" for path in files):
             hint = "PyTorch .bin files are not supported; save the model as safetensors"
-        elif any(directory.glob("*.gguf")):
+        elif any(path.suffix == ".gguf" for path in files):
             hint = "it holds a GGUF file, which needs no conversion"
         raise NotACheckpointError(f"{directory} has no model.safetensors", hint=hint)
     for name in names:

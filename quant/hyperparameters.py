@@ -115,13 +115,13 @@ def _rope(values: Mapping[str, Any]) -> RopeParameters:
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
     theta = options.pop("rope_theta", None)
+    if theta is None:
+        theta = _number(values, "rope_theta")
+    if theta < 1:
+        raise CheckpointDamagedError(f"config.json: rope_theta is {theta}, below 1")
     key = "original_max_position_embeddings"
-    return RopeParameters(
-        rope_type,
-        theta if theta is not None else _number(values, "rope_theta"),
-        options,
-        _size(scaling, key) if key in options else None,
-    )
+    n_ctx_before = _size(scaling, key) if key in options else None
+    return RopeParameters(rope_type, theta, options, n_ctx_before)
 
 
 def _size(values: Mapping[str, Any], key: str, *, maximum: int = _MAX_SIZE) -> int:

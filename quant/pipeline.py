@@ -18,6 +18,7 @@ from pathlib import Path
 from quant.architecture import Architecture, architecture_of
 from quant.atomic_file import atomic_file, require_free_target
 from quant.checkpoint import Checkpoint, open_checkpoint
+from quant.dtypes import BYTES_OF
 from quant.errors import CheckpointDamagedError
 from quant.gguf_types import FileType, KeyValues
 from quant.gguf_writer import TensorEntry, encode_header, file_bytes, padding
@@ -163,7 +164,7 @@ def _write(
 
 
 def _source_bytes(tensor: MappedTensor) -> int:
-    return math.prod(tensor.shape) * (4 if tensor.dtype == "F32" else 2)
+    return math.prod(tensor.shape) * BYTES_OF[tensor.dtype]
 
 
 def _n_cores() -> int:

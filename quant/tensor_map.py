@@ -15,7 +15,6 @@ from quant.architecture import Architecture, TensorRule
 from quant.checkpoint import Checkpoint
 from quant.dtypes import TENSOR_TYPE_OF, Array, Float32Array
 from quant.errors import CheckpointDamagedError, UnsupportedError
-from quant.gguf_types import TensorType
 from quant.hyperparameters import Hyperparameters
 from quant.read_safetensors import MappedShards, StoredTensor
 
@@ -37,11 +36,6 @@ class MappedTensor:
     def dtype(self) -> str:
         """The source's number format."""
         return self.source.dtype if isinstance(self.source, StoredTensor) else "F32"
-
-    @property
-    def source_type(self) -> TensorType:
-        """The GGUF encoding that holds the source's bits as they are."""
-        return TENSOR_TYPE_OF[self.dtype]
 
     def matrix(self, shards: MappedShards) -> Array:
         """All values in source format, (rows, columns), not yet reordered; no copy is made."""

@@ -18,11 +18,10 @@ from quant.gguf_types import KeyValues
 from quant.hyperparameters import Hyperparameters
 from quant.json_file import MIB
 from quant.pretokenizer import pretokenizer_name
-from quant.special_tokens import content_of, find_special_tokens
+from quant.special_tokens import KINDS, content_of, find_special_tokens
 
 _MAX_TOKENIZER_BYTES = 64 * MIB
 _MAX_TOKENS = 2_000_000
-_NAMED_SPECIAL = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 
 class TokenType(IntEnum):
@@ -67,7 +66,7 @@ def _read_tokenizer(checkpoint: Checkpoint) -> dict[str, Any]:
     if not isinstance(model, dict) or model.get("type") != "BPE" or model.get("byte_fallback"):
         raise UnsupportedError(f"{path}: only byte-level BPE is supported")
     for part in _normalizers(tokenizer.get("normalizer")):
-        # NFC is left to the user's keyboard, as in llama.cpp; anything else changes the text
+        # llama.cpp composes no characters; typed text is composed already. The rest would matter
         if part != "NFC":
             raise UnsupportedError(f"{path}: the normalizer {part[:40]!r} is not supported")
     added = tokenizer.setdefault("added_tokens", [])
@@ -127,7 +126,7 @@ def _require_id(token_id: Any, text: str, n_vocab: int) -> None:
 
 
 def _special_texts(tokenizer_config: Mapping[str, Any]) -> set[str]:
-    entries = [tokenizer_config.get(f"{kind}_token") for kind in _NAMED_SPECIAL]
+    entries = [tokenizer_config.get(f"{kind}_token") for kind in KINDS]
     for key in ("additional_special_tokens", "extra_special_tokens"):
         extra = tokenizer_config.get(key)
         entries += extra if isinstance(extra, list) else []

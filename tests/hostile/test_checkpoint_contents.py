@@ -14,6 +14,7 @@ from quant.errors import (
     CheckpointDamagedError,
     NotACheckpointError,
     OutputExistsError,
+    OutputNotWritableError,
     QuantError,
     SourceNotFoundError,
     UnsupportedError,
@@ -42,6 +43,17 @@ def test_nothing_at_the_path_is_not_found(tmp_path: Path) -> None:
 
     assert isinstance(error, SourceNotFoundError)
     assert error.exit_code == 3
+
+
+def test_a_path_the_system_cannot_follow_is_not_found(tmp_path: Path) -> None:
+    assert isinstance(_refusal(tmp_path / ("x" * 300), tmp_path), SourceNotFoundError)
+
+
+def test_an_output_the_system_cannot_name_is_refused(tmp_path: Path) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+
+    with pytest.raises(OutputNotWritableError, match="File name too long"):
+        convert(source, tmp_path / ("x" * 300), file_type="Q8_0")
 
 
 def test_an_empty_directory_is_no_checkpoint(tmp_path: Path) -> None:
@@ -113,6 +125,7 @@ def test_an_unknown_architecture_lists_the_known_ones(tmp_path: Path) -> None:
         ({"rms_norm_eps": 1e39}, "rms_norm_eps"),
         ({"rms_norm_eps": float("nan")}, "rms_norm_eps"),
         ({"rope_theta": "10000"}, "rope_theta"),
+        ({"rope_theta": 0}, "rope_theta"),
         ({"rope_scaling": ["yarn"]}, "rope_scaling"),
         ({"rope_scaling": {"type": "yarn"}}, "lacks factor"),
         ({"rope_scaling": {"type": "moebius"}}, "moebius"),
