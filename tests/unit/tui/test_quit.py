@@ -119,7 +119,7 @@ def test_failure_of_the_interface_is_raised_after_closing_and_shows_no_locals(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     conversation = _Nonsense()
-    monkeypatch.setattr(ChatApp, "run", partialmethod(App.run, headless=True))
+    monkeypatch.setattr(ChatApp, "run", partialmethod(App.run, headless=True, size=(80, 24)))
 
     with pytest.raises(TypeError):
         run(conversation)
