@@ -28,7 +28,7 @@ def compiled(function: _Function) -> _Function:
     return kernel
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]  # numba has no types
 def _select(typing: Any, condition: Any, yes: Any, no: Any) -> Any:  # noqa: ARG001
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.select(*arguments)

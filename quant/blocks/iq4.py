@@ -15,6 +15,8 @@ quantize_row_iq4_nl_impl with ntry 7, best_index_int8.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from quant.blocks.compiled import compiled, select
@@ -29,7 +31,7 @@ _LEVELS = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 
 _LEVEL = np.array(_LEVELS, np.float32)
 # From here up a value belongs to the next level. The reference compares distances; the two agree
 # because near these halves a difference of float32 numbers is exact.
-_BOUND = np.array([(a + b) / 2 for a, b in zip(_LEVELS, _LEVELS[1:], strict=False)], np.float32)
+_BOUND = np.array([(a + b) / 2 for a, b in pairwise(_LEVELS)], np.float32)
 
 _LOWEST = np.float32(-127)
 _CANDIDATES = 7  # on either side
@@ -61,7 +63,14 @@ def encode(rows: Floats, importance: Floats, n_blocks: int, out: Bytes) -> None:
     at_once = LANES // n_blocks
     for first in range(0, n_groups, at_once):
         n_here = min(at_once, n_groups - first)
-        _load(rows, importance, first * n_blocks, n_here * n_blocks, n_blocks, lanes)
+        spread(rows, first * n_blocks, n_here * n_blocks, SIZE, lanes.x)
+        if importance.size > 0:
+            spread(importance, first * n_blocks, n_here * n_blocks, SIZE, lanes.w)
+            start = first * n_blocks * SIZE
+            _soften(rows[start : start + n_here * n_blocks * SIZE], n_blocks, lanes.sums)
+            weigh_by_importance(lanes, SIZE)
+        else:
+            weigh_by_square(lanes, SIZE)
         _search(lanes)
         for g in range(n_here):
             at = (first + g) * n_bytes
@@ -78,20 +87,12 @@ def encode(rows: Floats, importance: Floats, n_blocks: int, out: Bytes) -> None:
 
 
 @compiled
-def _load(
-    rows: Floats, importance: Floats, first: int, n_here: int, n_blocks: int, lanes: Lanes
-) -> None:
-    spread(rows, first, n_here, SIZE, lanes.x)
-    if importance.size == 0:
-        weigh_by_square(lanes, SIZE)
-        return
-    spread(importance, first, n_here, SIZE, lanes.w)
+def _soften(rows: Floats, n_blocks: int, softening: Floats) -> None:
     group = SIZE * n_blocks
     squares = np.zeros(LANES, np.float32)
-    sum_squares(rows, first * SIZE, n_here // n_blocks, group, squares)
+    sum_squares(rows, 0, rows.size // group, group, squares)
     for lane in range(LANES):
-        lanes.sums[lane] = squares[lane // n_blocks] * np.float32(np.float32(2) / np.float32(group))
-    weigh_by_importance(lanes, SIZE)
+        softening[lane] = squares[lane // n_blocks] * (np.float32(2) / np.float32(group))
 
 
 @compiled
@@ -181,7 +182,7 @@ def _write_scales(scales: Floats, out: Bytes, steps: Floats) -> None:
     write_half(d, out, 0)
     out[2:] = 0
     for i in range(BLOCKS_OF_XS):
-        level = max(-32, min(31, nearest_int(inverse * scales[i])))
+        level = max(-32, min(31, int(nearest_int(inverse * scales[i]))))
         scale = d * np.float32(level)
         steps[i] = ONE / scale if scale != ZERO else ZERO
         bits = level + 32

@@ -58,7 +58,7 @@ def fit_scales(values: Floats, weights: Floats, levels: Bytes) -> np.float32:
     sum_xl = ZERO
     sum_l2 = ZERO
     for i in range(N_BLOCKS):
-        level = min(63, nearest_int(steps * values[i]))
+        level = min(63, int(nearest_int(steps * values[i])))
         levels[i] = level & 255
         sum_xl += weights[i] * values[i] * np.float32(level)
         sum_l2 += weights[i] * np.float32(level) * np.float32(level)
@@ -81,7 +81,7 @@ def _best_steps(values: Floats, weights: Floats, largest: np.float32) -> np.floa
         value_of_level = ONE / steps
         error = ZERO
         for i in range(N_BLOCKS):
-            level = np.float32(min(63, nearest_int(steps * values[i])))
+            level = np.float32(min(63, int(nearest_int(steps * values[i]))))
             difference = values[i] - value_of_level * level
             error += weights[i] * difference * difference
         if error < least:
@@ -102,7 +102,7 @@ def _refine(
             rest_xl = sum_xl - weight * values[i] * level
             rest_l2 = sum_l2 - weight * level * level
             if rest_xl > ZERO and rest_l2 > ZERO:
-                moved = min(63, nearest_int(values[i] * rest_l2 / rest_xl))
+                moved = min(63, int(nearest_int(values[i] * rest_l2 / rest_xl)))
                 if moved != levels[i]:
                     new = np.float32(moved)
                     rest_xl += weight * values[i] * new

@@ -31,7 +31,7 @@ _CANDIDATES = 9  # on either side
 
 @compiled
 def search(lanes: Lanes, size: int, n_max: np.float32) -> None:
-    """Find SCALE and BEST_STEPS of the block of `size` values in every lane; a zero block has 0, 0."""
+    """Find SCALE and BEST_STEPS of the block of `size` values in every lane; both 0 for zeros."""
     p, sums = lanes.p, lanes.sums
     _find_extreme(lanes.x, p, size)
     for row in range(_KEPT):

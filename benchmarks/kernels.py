@@ -1,0 +1,125 @@
+"""Weights per second and core of each block type: our kernels against `ggml_quantize_chunk`.
+
+Both quantise the same rows on the same core, in turns, and the best turn of each counts: a busy
+neighbour slows single turns. Time is the thread's own. Prints one line per type, with and without
+importance weights, whether the bytes agree, how long the first use took (compiling or loading
+compiled code), and last one line of JSON.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quant.blocks import registry
+from quant.kernels import _library_path
+
+_TURNS = 7
+_N_COLS = 2048
+_N_ROWS = 128
+_N_ROWS_OF_REFERENCE = 16  # it is slow, and its speed does not depend on the number of rows
+_FEATURES = ("AVX2", "FMA3", "AVX512F", "NEON")
+
+
+def main() -> int:
+    """Exit status: 1 if any byte differs."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((_N_ROWS, _N_COLS), dtype=np.float32) * np.float32(0.02)
+    importance = rng.standard_exponential(_N_COLS, dtype=np.float32)
+    features = _cpu_features()
+    print(f"{_cpu_name()}; {' '.join(features)}; lane kernels: {registry.has_lanes()}")
+    print(
+        f"{'type':8}{'weights':10}{'kernel':11}{'ours':>8}{'llama.cpp':>11}{'ratio':>7}{'first use':>11}"
+    )
+    measured = []
+    for type_name in registry.BLOCK_TYPES:
+        for weights in (None, importance):
+            result = _measure(type_name, rows, weights)
+            measured.append(result)
+            print(
+                f"{type_name:8}{'importance' if result['is_weighted'] else 'none':10} "
+                f"{result['kernel']:10}{result['ours']:8.1f}{result['llama_cpp']:11.1f}"
+                f"{result['ratio']:7.2f}{result['first_use_s']:9.2f} s"
+                f"{'' if result['is_identical'] else '  BYTES DIFFER'}"
+            )
+    print("unit: million weights per second on one core")
+    report = {"benchmark": "kernels", "cpu": _cpu_name(), "features": features, "types": measured}
+    print(json.dumps(report))
+    return 0 if all(result["is_identical"] for result in measured) else 1
+
+
+def _measure(
+    type_name: str, rows: npt.NDArray[np.float32], importance: npt.NDArray[np.float32] | None
+) -> dict[str, Any]:
+    is_weighted = importance is not None
+    started_s = time.perf_counter()
+    registry.prepare(type_name, is_weighted=is_weighted)
+    first_use_s = time.perf_counter() - started_s
+    few_rows = rows[:_N_ROWS_OF_REFERENCE]
+    ours_s = theirs_s = float("inf")
+    for _ in range(_TURNS):
+        started_s = time.thread_time()
+        ours = registry.quantize(type_name, rows, importance)
+        ours_s = min(ours_s, time.thread_time() - started_s)
+        started_s = time.thread_time()
+        theirs = _llama_cpp(type_name, few_rows, importance, ours.shape[1])
+        theirs_s = min(theirs_s, time.thread_time() - started_s)
+    ours_per_s = rows.size / ours_s / 1e6
+    theirs_per_s = few_rows.size / theirs_s / 1e6
+    has_kernel = registry.lane_kernel(type_name, is_weighted=is_weighted) is not None
+    return {
+        "type": type_name,
+        "is_weighted": is_weighted,
+        "kernel": "lanes" if has_kernel else "llama.cpp",
+        "ours": round(ours_per_s, 1),
+        "llama_cpp": round(theirs_per_s, 1),
+        "ratio": round(ours_per_s / theirs_per_s, 2),
+        "first_use_s": round(first_use_s, 2),
+        "is_identical": bool(np.array_equal(ours[:_N_ROWS_OF_REFERENCE], theirs)),
+    }
+
+
+def _llama_cpp(
+    type_name: str,
+    rows: npt.NDArray[np.float32],
+    importance: npt.NDArray[np.float32] | None,
+    row_bytes: int,
+) -> npt.NDArray[np.uint8]:
+    out = np.zeros((rows.shape[0], row_bytes), np.uint8)
+    function = ctypes.CDLL(str(_library_path())).ggml_quantize_chunk
+    function.restype = ctypes.c_size_t
+    function.argtypes = [
+        ctypes.c_int,
+        *[ctypes.c_void_p] * 2,
+        *[ctypes.c_int64] * 3,
+        ctypes.c_void_p,
+    ]
+    weights = None if importance is None else importance.ctypes.data
+    ggml_id = registry.BLOCK_TYPES[type_name].ggml_id
+    function(ggml_id, rows.ctypes.data, out.ctypes.data, 0, *rows.shape, weights)
+    return out
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _cpu_features() -> list[str]:
+    # numpy has detected them already; there is no public way to ask.
+    detected: dict[str, bool] = np._core._multiarray_umath.__cpu_features__  # type: ignore[attr-defined] # noqa: SLF001
+    return [name for name in _FEATURES if detected.get(name)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
