@@ -22,7 +22,10 @@ class Conversation(Protocol):
         ...
 
     def open(self) -> Iterator[Event]:
-        """Start the engine and load the model: `progress`, `notice`, then `load`."""
+        """Start the engine and load the model: `progress`, `notice`, then `load`.
+
+        When the model is loaded already, just the `load` event again, for the next skin.
+        """
         ...
 
     def ask(self, text: str) -> Iterator[Event]:

@@ -117,8 +117,10 @@ class ChatSession:
         return safe_line(self._opened.title if self._opened else self._title)
 
     def open(self) -> Iterator[Event]:
-        """Start the engine and load the model, unless that has been done."""
+        """Start the engine and load the model; if that has been done, just say so again."""
         self._stopping.clear()
+        if self._opened is not None:
+            return iter([self._opened.load_event])
         return self._stamped(self._open())
 
     def ask(self, text: str) -> Iterator[Event]:

@@ -219,14 +219,14 @@ def test_stop_string_ends_the_answer_and_is_not_shown() -> None:
     assert engine.n_cancels == 1
 
 
-def test_opening_twice_loads_once() -> None:
+def test_opening_twice_loads_once_and_says_so_to_the_next_skin() -> None:
     opener = FakeOpener(FakeEngine([GOOD]))
     session = a_session(opener=opener)
 
     first, second = list(session.open()), list(session.open())
 
     assert isinstance(first[-1], Load)
-    assert second == []
+    assert [type(event) for event in second] == [Load]
     assert opener.n_calls == 1
     assert session.title == "fake-1b"
 
