@@ -15,38 +15,24 @@ from quant.errors import (
     NotACheckpointError,
     OutputExistsError,
     OutputNotWritableError,
-    QuantError,
     SourceNotFoundError,
     UnsupportedError,
 )
 from quant.pipeline import convert
 from tests.support.checkpoint_files import as_stored, read_safetensors, write_safetensors
-from tests.support.checkpoint_zoo import write_checkpoint, write_json
-
-
-def _refusal(source: Path, parent: Path, *, file_type: str = "Q8_0") -> QuantError:
-    outputs = parent / "outputs"
-    outputs.mkdir()
-    with pytest.raises(QuantError) as caught:
-        convert(source, outputs / "model.gguf", file_type=file_type)
-    assert list(outputs.iterdir()) == []
-    assert "\n" not in caught.value.message
-    return caught.value
-
-
-def _change_json(path: Path, **changes: Any) -> None:
-    write_json(path, json.loads(path.read_text(encoding="utf-8")) | changes)
+from tests.support.checkpoint_refusals import refusal
+from tests.support.checkpoint_zoo import change_json, write_checkpoint
 
 
 def test_nothing_at_the_path_is_not_found(tmp_path: Path) -> None:
-    error = _refusal(tmp_path / "nowhere", tmp_path)
+    error = refusal(tmp_path / "nowhere", tmp_path)
 
     assert isinstance(error, SourceNotFoundError)
     assert error.exit_code == 3
 
 
 def test_a_path_the_system_cannot_follow_is_not_found(tmp_path: Path) -> None:
-    assert isinstance(_refusal(tmp_path / ("x" * 300), tmp_path), SourceNotFoundError)
+    assert isinstance(refusal(tmp_path / ("x" * 300), tmp_path), SourceNotFoundError)
 
 
 def test_an_output_the_system_cannot_name_is_refused(tmp_path: Path) -> None:
@@ -59,7 +45,7 @@ def test_an_output_the_system_cannot_name_is_refused(tmp_path: Path) -> None:
 def test_an_empty_directory_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
 
-    error = _refusal(tmp_path / "empty", tmp_path)
+    error = refusal(tmp_path / "empty", tmp_path)
 
     assert isinstance(error, NotACheckpointError)
     assert "config.json" in error.message
@@ -70,7 +56,7 @@ def test_a_directory_without_a_needed_file_is_no_checkpoint(name: str, tmp_path:
     source = write_checkpoint("odd_rows", tmp_path)
     (source / name).unlink()
 
-    error = _refusal(source, tmp_path)
+    error = refusal(source, tmp_path)
 
     assert isinstance(error, NotACheckpointError)
     assert name in error.message
@@ -80,14 +66,14 @@ def test_pytorch_files_are_named_as_what_is_there(tmp_path: Path) -> None:
     source = write_checkpoint("odd_rows", tmp_path)
     (source / "model.safetensors").rename(source / "pytorch_model.bin")
 
-    assert "PyTorch" in _refusal(source, tmp_path).hint
+    assert "PyTorch" in refusal(source, tmp_path).hint
 
 
 def test_a_gguf_as_source_is_unsupported_and_says_so(tmp_path: Path) -> None:
     source = tmp_path / "model.gguf"
     source.write_bytes(b"GGUF")
 
-    error = _refusal(source, tmp_path)
+    error = refusal(source, tmp_path)
 
     assert isinstance(error, UnsupportedError)
     assert "is a GGUF file" in error.message
@@ -96,14 +82,14 @@ def test_a_gguf_as_source_is_unsupported_and_says_so(tmp_path: Path) -> None:
 def test_another_file_as_source_is_no_checkpoint(tmp_path: Path) -> None:
     source = write_checkpoint("odd_rows", tmp_path)
 
-    assert isinstance(_refusal(source / "config.json", tmp_path), NotACheckpointError)
+    assert isinstance(refusal(source / "config.json", tmp_path), NotACheckpointError)
 
 
 def test_an_unknown_architecture_lists_the_known_ones(tmp_path: Path) -> None:
     source = write_checkpoint("odd_rows", tmp_path)
-    _change_json(source / "config.json", architectures=["MysteryForCausalLM"])
+    change_json(source / "config.json", architectures=["MysteryForCausalLM"])
 
-    error = _refusal(source, tmp_path)
+    error = refusal(source, tmp_path)
 
     assert isinstance(error, UnsupportedError)
     assert "LlamaForCausalLM, Qwen2ForCausalLM" in error.message
@@ -145,9 +131,9 @@ def test_an_impossible_config_is_an_error_that_names_the_key(
     changes: dict[str, Any], words: str, tmp_path: Path
 ) -> None:
     source = write_checkpoint("odd_rows", tmp_path)
-    _change_json(source / "config.json", **changes)
+    change_json(source / "config.json", **changes)
 
-    assert words in _refusal(source, tmp_path).message
+    assert words in refusal(source, tmp_path).message
 
 
 @pytest.mark.parametrize(
@@ -159,7 +145,7 @@ def test_a_missing_tensor_is_named(name: str, tmp_path: Path) -> None:
     del arrays[name]
     write_safetensors(source / "model.safetensors", arrays)
 
-    error = _refusal(source, tmp_path)
+    error = refusal(source, tmp_path)
 
     assert isinstance(error, CheckpointDamagedError)
     assert f"lacks tensor {name!r}" in error.message
@@ -171,7 +157,7 @@ def test_a_tensor_that_no_rule_knows_is_named(tmp_path: Path) -> None:
     arrays["model.layers.4.input_layernorm.weight"] = arrays["model.norm.weight"]
     write_safetensors(source / "model.safetensors", arrays)
 
-    assert "'model.layers.4.input_layernorm.weight'" in _refusal(source, tmp_path).message
+    assert "'model.layers.4.input_layernorm.weight'" in refusal(source, tmp_path).message
 
 
 def test_a_shape_that_the_config_does_not_promise_is_refused(tmp_path: Path) -> None:
@@ -180,7 +166,7 @@ def test_a_shape_that_the_config_does_not_promise_is_refused(tmp_path: Path) -> 
     arrays["model.norm.weight"] = as_stored(np.ones((95,), np.float32), "F16")
     write_safetensors(source / "model.safetensors", arrays)
 
-    assert "is [95], config.json makes it [96]" in _refusal(source, tmp_path).message
+    assert "is [95], config.json makes it [96]" in refusal(source, tmp_path).message
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -191,52 +177,9 @@ def test_a_weight_that_is_no_number_is_not_quantised(value: float, tmp_path: Pat
     arrays["lm_head.weight"] = as_stored(weights, "F16")
     write_safetensors(source / "model.safetensors", arrays)
 
-    error = _refusal(source, tmp_path)
+    error = refusal(source, tmp_path)
 
     assert error.message == "tensor output.weight: it holds NaN or infinity"
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"model": {"type": "Unigram"}}, "byte-level BPE"),
-        ({"model": {"type": "BPE", "byte_fallback": True}}, "byte-level BPE"),
-        ({"model": {"type": "BPE", "vocab": {}}}, "vocabulary"),
-        ({"model": {"type": "BPE", "vocab": {"a": 0, "b": 0}, "merges": []}}, "two tokens"),
-        ({"model": {"type": "BPE", "vocab": {"a": 1024}, "merges": []}}, "id 1024"),
-        ({"model": {"type": "BPE", "vocab": {"a": "1"}, "merges": []}}, "id 1"),
-        ({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [["a"]]}}, "no pair"),
-        ({"model": {"type": "BPE", "vocab": {"a": 0}}}, "merges"),
-        ({"normalizer": {"type": "Lowercase"}}, "Lowercase"),
-        ({"pre_tokenizer": None}, "not known"),
-        ({"pre_tokenizer": {"type": "Whitespace"}}, "Whitespace"),
-        ({"added_tokens": {"a": 1}}, "added_tokens"),
-        ({"added_tokens": [{"id": 1}]}, "no content"),
-        ({"added_tokens": ["text"]}, "added_tokens"),
-        ({"post_processor": {"type": "Sequence", "processors": 7}}, "post_processor"),
-        ({"post_processor": {"type": "TemplateProcessing", "single": 7}}, "post_processor"),
-        ({"model": {"type": "BPE", "vocab": {"\ud800": 0}, "merges": []}}, "Unicode"),
-    ],
-)
-def test_a_tokenizer_we_cannot_carry_over_is_refused(
-    changes: dict[str, Any], words: str, tmp_path: Path
-) -> None:
-    source = write_checkpoint("odd_rows", tmp_path)
-    _change_json(source / "tokenizer.json", **changes)
-
-    assert words in _refusal(source, tmp_path).message
-
-
-def test_nesting_beyond_what_python_can_follow_is_refused(tmp_path: Path) -> None:
-    source = write_checkpoint("odd_rows", tmp_path)
-    node = "null"
-    for _ in range(3000):
-        node = '{"type": "Sequence", "normalizers": [' + node + "]}"
-    path = source / "tokenizer.json"
-    text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace('"normalizer": null', f'"normalizer": {node}'), encoding="utf-8")
-
-    assert isinstance(_refusal(source, tmp_path), CheckpointDamagedError)
 
 
 @pytest.mark.parametrize("changes", [{"factor": 0.0}, {"low_freq_factor": 4.0}])
@@ -245,17 +188,9 @@ def test_llama3_frequencies_that_divide_by_zero_are_refused(
 ) -> None:
     source = write_checkpoint("llama3", tmp_path)
     config = json.loads((source / "config.json").read_text())
-    _change_json(source / "config.json", rope_scaling=config["rope_scaling"] | changes)
+    change_json(source / "config.json", rope_scaling=config["rope_scaling"] | changes)
 
-    assert "llama3" in _refusal(source, tmp_path).message
-
-
-def test_an_impossible_token_id_is_refused(tmp_path: Path) -> None:
-    source = write_checkpoint("odd_rows", tmp_path)
-    (source / "tokenizer_config.json").unlink()
-    _change_json(source / "config.json", bos_token_id=-5)
-
-    assert "bos token" in _refusal(source, tmp_path).message
+    assert "llama3" in refusal(source, tmp_path).message
 
 
 def test_damaged_advice_does_not_stop_a_conversion(tmp_path: Path) -> None:

@@ -10,24 +10,13 @@ from typing import Any
 import pytest
 
 from quant import read_safetensors as reader
-from quant.errors import CheckpointDamagedError, QuantError, UnsupportedError
-from quant.pipeline import convert
+from quant.errors import CheckpointDamagedError, UnsupportedError
 from tests.support.checkpoint_files import write_raw_safetensors
+from tests.support.checkpoint_refusals import refusal
 from tests.support.checkpoint_zoo import write_checkpoint, write_json
 
 _NORM = "model.norm.weight"
 Header = dict[str, Any]
-
-
-def _refusal(source: Path, parent: Path) -> QuantError:
-    """Convert into an empty directory, check that it stays empty, and hand the error over."""
-    outputs = parent / "outputs"
-    outputs.mkdir()
-    with pytest.raises(QuantError) as caught:
-        convert(source, outputs / "model.gguf", file_type="Q8_0")
-    assert list(outputs.iterdir()) == []
-    assert "\n" not in caught.value.message
-    return caught.value
 
 
 def _rewrite_header(directory: Path, change: Callable[[Header], object]) -> None:
@@ -76,7 +65,7 @@ def test_a_lie_about_a_tensor_is_an_error_that_names_it(
     source = write_checkpoint("odd_rows", tmp_path)
     _rewrite_header(source, change)
 
-    error = _refusal(source, tmp_path)
+    error = refusal(source, tmp_path)
 
     assert isinstance(error, CheckpointDamagedError)
     assert words in error.message
@@ -91,7 +80,7 @@ def test_a_dtype_we_cannot_convert_is_unsupported(dtype: Any, words: str, tmp_pa
     source = write_checkpoint("odd_rows", tmp_path)
     _rewrite_header(source, _set("dtype", dtype))
 
-    error = _refusal(source, tmp_path)
+    error = refusal(source, tmp_path)
 
     assert isinstance(error, UnsupportedError)
     assert words in error.message
@@ -103,7 +92,7 @@ def test_a_tensor_name_that_is_no_name_is_refused(name: str, tmp_path: Path) -> 
     source = write_checkpoint("odd_rows", tmp_path)
     _rewrite_header(source, lambda header: header.update({name: header.pop(_NORM)}))
 
-    assert "not allowed" in _refusal(source, tmp_path).message
+    assert "not allowed" in refusal(source, tmp_path).message
 
 
 @pytest.mark.parametrize("header_bytes", [0, 1, 2**20, 2**63, 2**64 - 1])
@@ -113,7 +102,7 @@ def test_a_false_header_length_is_refused_before_it_is_read(
     source = write_checkpoint("odd_rows", tmp_path)
     write_raw_safetensors(source / "model.safetensors", "{}", b"\0" * 64, header_bytes=header_bytes)
 
-    assert "header length" in _refusal(source, tmp_path).message
+    assert "header length" in refusal(source, tmp_path).message
 
 
 @pytest.mark.parametrize("n_bytes", [0, 7, 8, 100, 50_000])
@@ -122,7 +111,7 @@ def test_a_truncated_shard_is_refused(n_bytes: int, tmp_path: Path) -> None:
     path = source / "model.safetensors"
     path.write_bytes(path.read_bytes()[:n_bytes])
 
-    error = _refusal(source, tmp_path)
+    error = refusal(source, tmp_path)
 
     assert isinstance(error, CheckpointDamagedError)
     assert "model.safetensors" in error.message
@@ -142,7 +131,7 @@ def test_a_header_that_is_no_plain_json_object_is_refused(header: str, tmp_path:
     source = write_checkpoint("odd_rows", tmp_path)
     write_raw_safetensors(source / "model.safetensors", header, b"")
 
-    assert isinstance(_refusal(source, tmp_path), CheckpointDamagedError)
+    assert isinstance(refusal(source, tmp_path), CheckpointDamagedError)
 
 
 def test_more_tensors_than_any_model_has_are_refused(tmp_path: Path) -> None:
@@ -151,7 +140,7 @@ def test_more_tensors_than_any_model_has_are_refused(tmp_path: Path) -> None:
     header = json.dumps({f"t{number}": entry for number in range(reader.MAX_TENSORS + 1)})
     write_raw_safetensors(source / "model.safetensors", header, b"")
 
-    assert "over 65,536" in _refusal(source, tmp_path).message
+    assert "over 65,536" in refusal(source, tmp_path).message
 
 
 def test_a_header_above_the_limit_is_refused_unread(tmp_path: Path) -> None:
@@ -161,7 +150,7 @@ def test_a_header_above_the_limit_is_refused_unread(tmp_path: Path) -> None:
         file.write((reader.MAX_HEADER_BYTES + 1).to_bytes(8, "little"))
         file.truncate(reader.MAX_HEADER_BYTES + 100)  # sparse
 
-    assert "header length" in _refusal(source, tmp_path).message
+    assert "header length" in refusal(source, tmp_path).message
 
 
 @pytest.mark.parametrize(
@@ -175,7 +164,7 @@ def test_an_index_that_points_outside_its_directory_is_refused(shard: Any, tmp_p
     index["weight_map"][_NORM] = shard
     write_json(path, index)
 
-    error = _refusal(source, tmp_path)
+    error = refusal(source, tmp_path)
 
     assert isinstance(error, CheckpointDamagedError)
     assert _NORM in error.message
@@ -189,7 +178,7 @@ def test_an_index_that_names_the_wrong_shard_is_refused(tmp_path: Path) -> None:
     index["weight_map"][_NORM] = (others - {index["weight_map"][_NORM]}).pop()
     write_json(path, index)
 
-    assert f"lacks tensor {_NORM!r}" in _refusal(source, tmp_path).message
+    assert f"lacks tensor {_NORM!r}" in refusal(source, tmp_path).message
 
 
 def test_a_tensor_the_index_does_not_know_is_refused(tmp_path: Path) -> None:
@@ -199,7 +188,7 @@ def test_a_tensor_the_index_does_not_know_is_refused(tmp_path: Path) -> None:
     del index["weight_map"][_NORM]
     write_json(path, index)
 
-    assert f"holds tensor {_NORM!r}" in _refusal(source, tmp_path).message
+    assert f"holds tensor {_NORM!r}" in refusal(source, tmp_path).message
 
 
 @pytest.mark.parametrize("has_index", [True, False])
@@ -209,7 +198,7 @@ def test_a_missing_shard_is_named(has_index: bool, tmp_path: Path) -> None:
     if not has_index:
         (source / "model.safetensors.index.json").unlink()
 
-    assert "lacks the shard model-00002-of-00002" in _refusal(source, tmp_path).message
+    assert "lacks the shard model-00002-of-00002" in refusal(source, tmp_path).message
 
 
 def test_a_tensor_in_two_shards_is_refused(tmp_path: Path) -> None:
@@ -218,4 +207,4 @@ def test_a_tensor_in_two_shards_is_refused(tmp_path: Path) -> None:
     first = source / "model-00001-of-00002.safetensors"
     (source / "model-00002-of-00002.safetensors").write_bytes(first.read_bytes())
 
-    assert "is in model-00001-of-00002" in _refusal(source, tmp_path).message
+    assert "is in model-00001-of-00002" in refusal(source, tmp_path).message

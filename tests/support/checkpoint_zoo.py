@@ -215,3 +215,8 @@ def _write_files(
 def write_json(path: Path, document: Any) -> None:
     """Write a document; what is not ASCII is escaped, lone surrogates too."""
     path.write_text(json.dumps(document), encoding="utf-8")
+
+
+def change_json(path: Path, **changes: Any) -> None:
+    """Set top-level keys of a document."""
+    write_json(path, json.loads(path.read_text(encoding="utf-8")) | changes)

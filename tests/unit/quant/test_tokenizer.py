@@ -13,7 +13,7 @@ from quant.checkpoint import Checkpoint
 from quant.gguf_types import KeyValues
 from quant.hyperparameters import read_hyperparameters
 from quant.tokenizer import TokenType, add_tokenizer
-from tests.support.checkpoint_zoo import write_checkpoint, write_json
+from tests.support.checkpoint_zoo import change_json, write_checkpoint, write_json
 
 
 def _metadata(directory: Path) -> dict[str, Any]:
@@ -23,10 +23,6 @@ def _metadata(directory: Path) -> dict[str, Any]:
     key_values = KeyValues()
     add_tokenizer(key_values, Checkpoint(directory, config, {}), architecture, parameters)
     return {key: typed.value for key, typed in key_values.items.items()}
-
-
-def _change_json(path: Path, **changes: Any) -> None:
-    write_json(path, json.loads(path.read_text(encoding="utf-8")) | changes)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +42,7 @@ def test_an_added_token_has_the_type_it_claims_or_looks_like(
     tokenizer = json.loads((directory / "tokenizer.json").read_text())
     tokenizer["added_tokens"].append(token | {"id": 1024})
     write_json(directory / "tokenizer.json", tokenizer)
-    _change_json(directory / "tokenizer_config.json", additional_special_tokens=["<named>"])
+    change_json(directory / "tokenizer_config.json", additional_special_tokens=["<named>"])
 
     metadata = _metadata(directory)
 
@@ -68,14 +64,14 @@ def test_merges_in_the_old_and_the_new_notation_are_the_same(tmp_path: Path) -> 
 
 def test_a_llama_with_smollms_vocabulary_never_adds_bos(tmp_path: Path) -> None:
     directory = write_checkpoint("llama3", tmp_path)
-    _change_json(directory / "config.json", vocab_size=49152)
+    change_json(directory / "config.json", vocab_size=49152)
 
     assert _metadata(directory)["tokenizer.ggml.add_bos_token"] is False
 
 
 def test_a_llama_says_whether_a_space_is_put_before_the_text(tmp_path: Path) -> None:
     directory = write_checkpoint("llama3", tmp_path)
-    _change_json(directory / "tokenizer_config.json", add_prefix_space=False)
+    change_json(directory / "tokenizer_config.json", add_prefix_space=False)
 
     metadata = _metadata(directory)
 
@@ -96,6 +92,6 @@ def test_named_templates_stand_beside_the_default_one(tmp_path: Path) -> None:
 
 def test_a_template_in_the_tokenizers_config_outranks_one_in_a_file(tmp_path: Path) -> None:
     directory = write_checkpoint("llama3", tmp_path)
-    _change_json(directory / "tokenizer_config.json", chat_template="ours")
+    change_json(directory / "tokenizer_config.json", chat_template="ours")
 
     assert _metadata(directory)["tokenizer.chat_template"] == "ours"
