@@ -1,0 +1,98 @@
+"""llama_cpp's C functions as Python ones: a registry of any devices, and loads that give NULL."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+_LOG = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+_PROGRESS = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_float, ctypes.c_void_p)
+_ABORT = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p)
+
+
+@dataclass(frozen=True, slots=True)
+class FakeEntry:
+    """One device as ggml's registry describes it."""
+
+    name: str
+    registry: str
+    type: int
+    total: int
+    free: int
+    description: str = "a device"
+
+
+class _Registry:
+    """The ggml_backend_* functions; handles are indices plus one."""
+
+    def __init__(self, entries: list[FakeEntry]) -> None:
+        def entry(handle: int) -> FakeEntry:
+            return entries[handle - 1]
+
+        def memory(handle: int, free: Any, total: Any) -> None:
+            free._obj.value, total._obj.value = entry(handle).free, entry(handle).total
+
+        self.ggml_backend_dev_count = lambda: len(entries)
+        self.ggml_backend_dev_get = lambda index: index + 1
+        self.ggml_backend_dev_name = lambda handle: entry(handle).name.encode()
+        self.ggml_backend_dev_description = lambda handle: entry(handle).description.encode()
+        self.ggml_backend_dev_type = lambda handle: entry(handle).type
+        self.ggml_backend_dev_memory = memory
+        self.ggml_backend_dev_backend_reg = lambda handle: handle
+        self.ggml_backend_reg_name = lambda handle: entry(handle).registry.encode()
+
+
+@dataclass
+class FakeC:
+    """What `backends.llama` uses of the module `llama_cpp.llama_cpp`. Every load gives NULL."""
+
+    entries: list[FakeEntry]
+    gives_model: bool = False
+    loaded_with: SimpleNamespace = field(default_factory=SimpleNamespace)
+    context_with: SimpleNamespace = field(default_factory=SimpleNamespace)
+    n_freed: int = 0
+    llama_log_callback: Any = _LOG
+    llama_progress_callback: Any = _PROGRESS
+    ggml_abort_callback: Any = _ABORT
+
+    def __post_init__(self) -> None:
+        self._lib = _Registry(self.entries)
+
+    def llama_backend_init(self) -> None:
+        pass
+
+    def llama_log_set(self, callback: Any, _data: None) -> None:
+        callback(2, "a line \xff\n".encode("latin-1"), None)
+
+    def llama_supports_gpu_offload(self) -> bool:
+        return len(self.entries) > 1
+
+    def llama_supports_rpc(self) -> bool:
+        return False
+
+    def llama_max_devices(self) -> int:
+        return 16
+
+    def llama_model_default_params(self) -> SimpleNamespace:
+        return SimpleNamespace()
+
+    def llama_context_default_params(self) -> SimpleNamespace:
+        return SimpleNamespace()
+
+    def llama_model_load_from_file(self, path: bytes, wanted: SimpleNamespace) -> object | None:
+        names = ctypes.cast(wanted.devices, ctypes.POINTER(ctypes.c_void_p))
+        handles: list[int] = []
+        while (handle := names[len(handles)]) is not None:
+            handles.append(handle)
+        self.loaded_with = SimpleNamespace(
+            path=path, handles=handles, goes_on=wanted.progress_callback(0.5, None), **vars(wanted)
+        )
+        return object() if self.gives_model else None
+
+    def llama_init_from_model(self, _model: object, wanted: SimpleNamespace) -> None:
+        self.context_with = wanted
+
+    def llama_model_free(self, _model: object) -> None:
+        self.n_freed += 1
