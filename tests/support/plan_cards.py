@@ -1,0 +1,49 @@
+"""Model cards of known models, without files."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from localr1.gguf_types import TENSOR_TYPE_BY_NAME, TensorInfo
+from localr1.model_card import ModelCard
+
+
+def qwen_7b() -> ModelCard:
+    """The shape of R1-Distill-Qwen-7B with all matrices in one tensor per layer, Q8_0."""
+    n_layer, n_embd, n_vocab = 28, 3584, 152_064
+    per_layer = 2 * n_embd * (n_embd + 512) + 3 * n_embd * 18_944
+    shapes = {"token_embd.weight": (n_embd, n_vocab), "output.weight": (n_embd, n_vocab)}
+    shapes |= {f"blk.{i}.all.weight": (n_embd, per_layer // n_embd) for i in range(n_layer)}
+    tensors, offset = [], 0
+    for name, dims in shapes.items():
+        n_bytes = TENSOR_TYPE_BY_NAME["Q8_0"].n_bytes(dims[0] * dims[1])
+        tensors.append(TensorInfo(name, "Q8_0", dims, offset, n_bytes))
+        offset += n_bytes
+    return ModelCard(
+        name="Qwen 7B",
+        arch="qwen2",
+        quant="Q8_0",
+        n_params=7_615_616_512,
+        file_bytes=offset,
+        n_layer=n_layer,
+        n_embd=n_embd,
+        n_vocab=n_vocab,
+        n_ctx_train=131_072,
+        n_ff=(18_944,) * n_layer,
+        n_head=(28,) * n_layer,
+        n_head_kv=(4,) * n_layer,
+        head_dim_k=(128,) * n_layer,
+        head_dim_v=(128,) * n_layer,
+        n_swa=0,
+        is_swa=(False,) * n_layer,
+        n_expert=0,
+        n_expert_used=0,
+        is_tied=False,
+        tensors=tuple(tensors),
+        unplanned=(),
+        tokenizer_model="gpt2",
+        bos_id=None,
+        eos_id=None,
+        chat_template=None,
+        sampling=MappingProxyType({}),
+    )

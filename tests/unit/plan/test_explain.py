@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from backends.device import Device, DeviceKind
+from localr1.plan import explain
+from localr1.plan.compare import Comparison, compare
+from localr1.plan.memory_plan import MemoryPlan
+from localr1.plan.planner import make_plan
+from localr1.plan.request import HostMemory, PlanRequest
+from localr1.units import GIB, MIB
+from tests.support.plan_cards import qwen_7b
+
+_HOST = HostMemory(total_bytes=64 * GIB, available_bytes=32 * GIB)
+_CARD = Device("CUDA0", DeviceKind.CUDA, "a card", 24 * GIB, 4 * GIB)
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    device: str
+    purpose: str
+    n_bytes: int
+
+
+def _text(plan: MemoryPlan) -> str:
+    return "\n".join(explain.lines(plan))
+
+
+def test_a_plan_that_fits_says_what_is_left() -> None:
+    text = _text(make_plan(qwen_7b(), PlanRequest(n_ctx=8192), (), _HOST))
+
+    assert "Qwen 7B: 7.6B parameters, Q8_0, file 7.5 GiB" in text
+    assert "context 8192 of 131072 tokens, KV f16 at 56 KiB per token" in text
+    assert "KV cache  448 MiB" in text
+    assert "fits, 23" in text
+    assert "longest context that fits: 131072" in text
+
+
+def test_a_plan_that_does_not_fit_names_stage_and_fixes() -> None:
+    host = replace(_HOST, available_bytes=9 * GIB)
+
+    text = _text(make_plan(qwen_7b(), PlanRequest(n_ctx=131_072), (), host))
+
+    assert "does not fit: the weights fit, the KV cache does not" in text
+    assert "--kv q4_0" in text
+    assert "(not enough alone)" in text
+    assert "|" in text  # the limit, inside the bar
+
+
+def test_offloaded_layers_are_named_per_place() -> None:
+    text = _text(make_plan(qwen_7b(), PlanRequest(n_ctx=4096), (_CARD,), _HOST))
+
+    assert "CUDA0" in text
+    assert "layers on the GPU" in text
+
+
+def test_every_bar_is_equally_wide() -> None:
+    lines = explain.lines(make_plan(qwen_7b(), PlanRequest(n_ctx=4096), (_CARD,), _HOST))
+
+    bars = [line for line in lines if line.startswith(("CUDA0", "CPU"))]
+    assert len(bars) == 2
+    assert all(sum(character in "█▓▒░·" for character in bar) == 40 for bar in bars)
+
+
+def test_escape_sequences_in_names_are_disarmed() -> None:
+    card = replace(qwen_7b(), name="evil\x1b[2Jname")
+
+    assert "\x1b" not in _text(make_plan(card, PlanRequest(), (), _HOST))
+
+
+def test_measured_buffers_are_put_beside_their_predictions() -> None:
+    plan = make_plan(qwen_7b(), PlanRequest(n_ctx=4096, device="cpu"), (_CPU,), _HOST)
+    buffers = [
+        _Measured("CPU_Mapped", "weights", plan.host.weights_bytes - MIB),
+        _Measured("CPU_REPACK", "weights", MIB),
+        _Measured("CPU", "kv", plan.host.kv_bytes),
+        _Measured("CPU", "compute", 2 * plan.host.compute_bytes),
+        _Measured("CPU", "output", plan.host.output_bytes),
+    ]
+
+    rows = compare(plan, buffers)
+
+    assert [(row.purpose, row.device) for row in rows] == [
+        ("weights", "CPU"),
+        ("kv", "CPU"),
+        ("compute", "CPU"),
+        ("output", "CPU"),
+    ]
+    assert [row.difference for row in rows] == [0.0, 0.0, -0.5, 0.0]
+
+
+def test_buffers_of_a_card_and_its_host_memory_are_told_apart() -> None:
+    plan = make_plan(qwen_7b(), PlanRequest(n_ctx=4096), (_CARD,), _HOST)
+
+    rows = compare(plan, [_Measured("CUDA0", "kv", 5), _Measured("CUDA_Host", "compute", 7)])
+
+    found = {(row.device, row.purpose): row.measured_bytes for row in rows}
+    assert found["CUDA0", "kv"] == 5
+    assert found["CPU", "compute"] == 7
+
+
+def test_a_buffer_nobody_planned_is_shown() -> None:
+    plan = make_plan(qwen_7b(), PlanRequest(n_ctx=4096), (), _HOST)
+
+    rows = compare(plan, [_Measured("CPU", "recurrent", MIB)])
+
+    assert Comparison("recurrent", "CPU", 0, MIB) in rows
+
+
+def test_the_table_marks_what_is_off_by_more_than_five_percent() -> None:
+    lines = explain.comparison_lines(
+        [Comparison("kv", "CPU", 100 * MIB, 100 * MIB), Comparison("compute", "CPU", 150, 100)]
+    )
+
+    assert lines[1].endswith("as planned")
+    assert lines[2].endswith("+50%")
+
+
+_CPU = Device("CPU", DeviceKind.CPU, "", 64 * GIB, 32 * GIB)
