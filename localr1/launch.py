@@ -50,6 +50,7 @@ def conversation_with(
     launch = _Launch(path, ModelCard.from_header(read_header(path)), options, on_plan)
     session_options = SessionOptions(
         system=options.system or "",
+        thinks=options.thinks,
         max_tokens=options.max_tokens,
         stop=options.stop,
         sampling=options.sampling,

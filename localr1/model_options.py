@@ -23,6 +23,7 @@ class ModelOptions:
     device: str | None
     n_threads: int | None
     loads_anyway: bool
+    thinks: bool
     system: str | None
     max_tokens: int | None
     stop: tuple[str, ...]

@@ -32,6 +32,12 @@ _OPTIONS = (
     click.option(
         "--load-anyway", "loads_anyway", is_flag=True, help="Load even if the plan says no."
     ),
+    click.option(
+        "--think/--no-think",
+        "thinks",
+        default=True,
+        help="Ask models that have a switch for it to answer at once.",
+    ),
     click.option("--system", help="System prompt."),
     click.option("--max-tokens", type=click.IntRange(min=1), help="Longest reply, in tokens."),
     click.option("--stop", multiple=True, help="End the answer at this text (may be repeated)."),
