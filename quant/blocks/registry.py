@@ -1,9 +1,9 @@
 """Owns which kernel quantises which type, and where compiled kernels are kept.
 
-The 4- to 8-bit types of the first generation take one pass without importance weights and are fast
-in llama.cpp already, so they are left to it; so is everything where numba is not installed, with
-the same bytes. Blocks whose numbers leave what the lane kernels round rightly (a range below a
-16384th of the magnitude, magnitudes beyond 2**100) are marked by them and done by llama.cpp.
+Types that need no search are fast in llama.cpp already and are left to it; so is everything where
+numba is not installed, with the same bytes. Blocks whose numbers leave what the lane kernels round
+rightly (a range below a 16384th of the magnitude, magnitudes beyond 2**100) are marked by them, and
+llama.cpp does their rows.
 
 A kernel is compiled at its first use, which takes seconds; `prepare` does it beforehand, so that
 the wait can be shown. Compiled code is kept on disk under a digest of this package's sources: a
@@ -113,9 +113,14 @@ def lane_kernel(type_name: str, *, is_weighted: bool) -> Kernel | None:
     if not has_lanes() or (BLOCK_TYPES[type_name].is_fast_in_llama_cpp and not is_weighted):
         return None
     _choose_cache(None)
-    from quant.blocks import iq4, k_quants, q6_k
+    from quant.blocks import first_generation, iq4, k_quants, q6_k
 
+    symmetric, affine = first_generation.encode_symmetric, first_generation.encode_affine
     kernels: dict[str, Kernel] = {
+        "Q4_0": lambda rows, weights, out, _: symmetric(rows, weights, 4, out),
+        "Q4_1": lambda rows, weights, out, odd: affine(rows, weights, 4, out, odd),
+        "Q5_0": lambda rows, weights, out, _: symmetric(rows, weights, 5, out),
+        "Q5_1": lambda rows, weights, out, odd: affine(rows, weights, 5, out, odd),
         "Q4_K": lambda rows, weights, out, odd: k_quants.encode(rows, weights, 4, out, odd),
         "Q5_K": lambda rows, weights, out, odd: k_quants.encode(rows, weights, 5, out, odd),
         "Q6_K": lambda rows, weights, out, _: q6_k.encode(rows, weights, out),
@@ -151,14 +156,9 @@ def _choose_cache(cache_dir: Path | None) -> None:
 def _redo(
     block_type: BlockType, rows: Floats, importance: Floats | None, out: Bytes, is_odd: Bytes
 ) -> None:
-    blocks = rows.reshape(-1, 1, block_type.n_weights)
-    packed = out.reshape(-1, block_type.n_bytes)
-    for i in np.flatnonzero(is_odd):
-        weights = None
-        if importance is not None:
-            column = i * block_type.n_weights % importance.size
-            weights = importance[column : column + block_type.n_weights]
-        _call_llama_cpp(block_type, blocks[i], weights, packed[i])
+    # Whole rows: with importance weights some types look at a row's mean square.
+    for i in np.flatnonzero(is_odd.reshape(rows.shape[0], -1).any(axis=1)):
+        _call_llama_cpp(block_type, rows[i : i + 1], importance, out[i])
 
 
 def _call_llama_cpp(
