@@ -14,8 +14,6 @@ import threading
 import time
 from collections.abc import Callable
 
-import psutil
-
 from backends import llama
 from backends.errors import BackendError, LlamaRefusedError
 from backends.native import NativeLlama, NativeModel
@@ -37,6 +35,7 @@ from localr1.worker.load_log import measured_buffers
 from localr1.worker.outbox import Outbox
 from localr1.worker.prompt_tokens import PromptTokenizer
 from localr1.worker.protocol import FrameError, Message, from_json, to_json
+from localr1.worker.vitals import resident_bytes
 
 _EVERYTHING = sys.maxsize
 _LEAST_PROGRESS = 0.01
@@ -175,7 +174,9 @@ class _Loaded:
         self.model = model
         self._special = model.special_tokens()
         self.tokenizer = PromptTokenizer(model, self._special)
-        self.generator = Generator(model, interrupt, resident_bytes=_resident_bytes)
+        self.generator = Generator(
+            model, interrupt, resident_bytes=lambda: resident_bytes(os.getpid())
+        )
 
     def report(self, log: str, seconds: float) -> LoadReport:
         model = self.model
@@ -183,7 +184,7 @@ class _Loaded:
             n_ctx=model.n_ctx,
             n_vocab=model.n_vocab,
             buffers=measured_buffers(log),
-            resident_bytes=_resident_bytes(),
+            resident_bytes=resident_bytes(os.getpid()),
             bos_text=_text_of(model, model.bos_id),
             eos_text=_text_of(model, model.eos_id),
             adds_bos=model.adds_bos,
@@ -194,10 +195,6 @@ class _Loaded:
 
 def _text_of(model: NativeModel, token: int) -> str:
     return model.piece(token).decode("utf-8", errors="replace") if token >= 0 else ""
-
-
-def _resident_bytes() -> int:
-    return int(psutil.Process().memory_info().rss)
 
 
 def _describe(native: NativeLlama) -> EngineInfo:

@@ -15,10 +15,10 @@ from typing import Any
 from localr1.errors import ContextOverflowError, EngineDiedError, EngineRefusedError
 from localr1.worker.process import ChildProcess
 from localr1.worker.protocol import FrameError, Message, from_json
-from localr1.worker.stall import StallWatch
+from localr1.worker.vitals import StallWatch
 
-_POLL_S = 0.04
-_CANCEL_PATIENCE_S = 0.08
+_POLL_S = 0.025
+_CANCEL_PATIENCE_S = 0.06
 """How long the child may take to confirm a cancel; one graph node of a big model takes longer."""
 
 

@@ -25,6 +25,7 @@ from localr1.worker.frames import (
 )
 from localr1.worker.process import ChildProcess
 from localr1.worker.protocol import FrameError, Message, from_json, to_json
+from localr1.worker.vitals import resident_bytes
 
 _STALL_S = 30.0
 _LOAD_STALL_S = 60.0
@@ -100,7 +101,7 @@ class Engine:
                         tally.note(frame)
                         yield frame
                 elif reply.is_cancel_overdue:
-                    yield tally.cancelled()
+                    yield tally.cancelled(resident_bytes(self.pid))
                     return
 
     def cancel(self) -> None:
@@ -141,7 +142,7 @@ class _Tally:
             self._prefill = frame
             self._prefilled_s = time.monotonic()
 
-    def cancelled(self) -> GenerationEnd:
+    def cancelled(self, n_resident_bytes: int) -> GenerationEnd:
         return GenerationEnd(
             reason="cancelled",
             text="",
@@ -151,5 +152,5 @@ class _Tally:
             prefill_s=self._prefilled_s - self._started_s,
             decode_s=time.monotonic() - self._prefilled_s,
             n_ctx_used=self._prefill.n_done + self._n_generated,
-            resident_bytes=0,
+            resident_bytes=n_resident_bytes,
         )

@@ -25,7 +25,7 @@ from localr1.worker.channel import Channel
 from localr1.worker.death import explain_death
 from localr1.worker.environment import child_environment
 from localr1.worker.protocol import PROTOCOL_VERSION, FrameError, Message
-from localr1.worker.stall import LOOK_S, StallWatch
+from localr1.worker.vitals import LOOK_S, StallWatch
 
 _PACKAGE_ROOT = Path(localr1.__file__).resolve().parent.parent
 _LOG_TAIL_BYTES = 64 * 1024

@@ -30,7 +30,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stopped engine is given up after a moment instead of half a minute."""
     monkeypatch.setattr("localr1.worker.host._STALL_S", 0.2)
     monkeypatch.setattr("localr1.worker.host._LOAD_STALL_S", 0.2)
-    monkeypatch.setattr("localr1.worker.stall.LOOK_S", 0.02)
+    monkeypatch.setattr("localr1.worker.vitals.LOOK_S", 0.02)
 
 
 def _hit_while_loading(engine: Engine, model: Path, number: int) -> None:
@@ -121,4 +121,5 @@ def test_reply_ends_even_if_the_engine_does_not_hear_the_cancel(
 
     assert end(frames).reason == "cancelled"
     assert end(frames).n_generated == 0
+    assert end(frames).resident_bytes > 0
     assert end(list(engine.generate(greedy(_LONG, 4)))).n_generated == 4

@@ -107,7 +107,7 @@ def test_noise_on_stderr_does_not_block(child: ChildProcess) -> None:
 
 
 def test_stopped_child_is_given_up(child: ChildProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("localr1.worker.stall.LOOK_S", 0.02)
+    monkeypatch.setattr("localr1.worker.vitals.LOOK_S", 0.02)
     monkeypatch.setattr("localr1.worker.process.LOOK_S", 0.02)
     child.send({"type": "stop"})
 

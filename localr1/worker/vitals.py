@@ -1,4 +1,4 @@
-"""Owns the question whether a process still works or only exists."""
+"""Owns what can be seen of a child from outside: whether it still works, and how big it is."""
 
 from __future__ import annotations
 
@@ -42,6 +42,14 @@ class StallWatch:
             return False
         self._idle_s += min(since_s, 2 * LOOK_S)
         return self._idle_s > self._stall_s
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident size of a process, 0 if it is gone."""
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
 
 
 def _cpu_seconds(pid: int) -> float:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from localr1.worker import stall
-from localr1.worker.stall import StallWatch
+from localr1.worker import vitals
+from localr1.worker.vitals import StallWatch
 
 
 class _Clock:
@@ -12,8 +12,8 @@ class _Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 100.0
         self.cpu_s = 5.0
-        monkeypatch.setattr("localr1.worker.stall.time.monotonic", lambda: self.now_s)
-        monkeypatch.setattr(stall, "_cpu_seconds", lambda _pid: self.cpu_s)
+        monkeypatch.setattr("localr1.worker.vitals.time.monotonic", lambda: self.now_s)
+        monkeypatch.setattr(vitals, "_cpu_seconds", lambda _pid: self.cpu_s)
 
     def idle_for(self, watch: StallWatch, seconds: int) -> bool:
         verdicts = []
