@@ -14,11 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from localr1.errors import ModelFileError
 from localr1.gguf_header import GgufHeader
 from localr1.gguf_types import FILE_TYPES, TensorInfo
+from localr1.sliding_windows import IGNORES_WINDOWS, window_rule
 
 MAX_LAYERS = 512  # LLAMA_MAX_LAYERS
 MAX_EXPERTS = 1024  # LLAMA_MAX_EXPERTS
@@ -38,33 +39,6 @@ class Unplanned(StrEnum):
     DRAFT_LAYERS = "layers that predict several tokens ahead"
     ENCODER = "an encoder, or attention that is not causal"
 
-
-class _Window(NamedTuple):
-    """llama.cpp's own sliding-window rule of one architecture, where the file gives no pattern."""
-
-    period: int
-    default: int = 0  # window in tokens where the file names none; 0 means no sliding window
-    is_dense_first: bool = False
-
-
-# src/models/<name>.cpp, load_arch_hparams; names as in src/llama-arch.cpp
-_WINDOWS = {
-    "afmoe": _Window(4),
-    "cohere2": _Window(4),
-    "cohere2moe": _Window(4, is_dense_first=True),
-    "exaone-moe": _Window(4),
-    "gemma2": _Window(2, default=4096),
-    "gemma3": _Window(6),
-    "gemma3n": _Window(5),
-    "gpt-oss": _Window(2),
-    "laguna": _Window(4, is_dense_first=True),
-    "llama4": _Window(4, default=8192),
-    "mellum": _Window(4),
-    "muse-glimmer": _Window(4),
-    "olmo2": _Window(4),
-    "plamo3": _Window(8),
-    "smallthinker": _Window(4, is_dense_first=True),
-}
 
 _UNPLANNED_KEYS = {
     "ssm.state_size": Unplanned.RECURRENT_STATE,
@@ -184,7 +158,7 @@ class _CardReader:
     def _count(
         self, name: str, default: int | None = None, *, low: int = 1, high: int = MAX_WIDTH
     ) -> int:
-        key = f"{self._arch}.{name}"
+        key = self._key(name)
         value = self._header.kv.get(key, default)
         if isinstance(value, tuple) and value:  # per layer; the largest bounds them all
             value = max((item for item in value if type(item) is int), default=-1)
@@ -195,7 +169,7 @@ class _CardReader:
         return value
 
     def _per_layer(self, name: str, default: int | tuple[int, ...]) -> tuple[int, ...]:
-        key = f"{self._arch}.{name}"
+        key = self._key(name)
         value = self._header.kv.get(key, default)
         values = value if isinstance(value, tuple) else (value,) * self._n_layer
         if len(values) < self._n_layer:
@@ -217,28 +191,25 @@ class _CardReader:
 
     def _value_dims(self, n_embd: int, n_head: int, is_swa: tuple[bool, ...]) -> tuple[int, ...]:
         # latent attention keeps one row per token, and the values are the first part of it
-        if f"{self._arch}.attention.key_length_mla" in self._header.kv:
+        if self._key("attention.key_length_mla") in self._header.kv:
             return (0,) * self._n_layer
         return self._head_dims("value_length", n_embd, n_head, is_swa)
 
     def _sliding_window(self) -> tuple[int, tuple[bool, ...]]:
-        none = (False,) * self._n_layer
-        rule = _WINDOWS.get(self._arch)
-        if self._arch == "exaone4" and self._n_layer == 64:  # only the 32B has windows
-            rule = _Window(4, default=4096)
-        key = f"{self._arch}.attention.sliding_window_pattern"
+        rule = window_rule(self._arch, self._n_layer)
+        key = self._key("attention.sliding_window_pattern")
         pattern = self._header.kv.get(key)
         window = self._count("attention.sliding_window", rule.default if rule else 0, low=0)
-        if not window or self._arch == "phi3":  # llama.cpp switches phi3's windows off
-            return 0, none
+        if not window or self._arch in IGNORES_WINDOWS:
+            return 0, (False,) * self._n_layer
         if isinstance(pattern, tuple):
             if len(pattern) < self._n_layer:
                 raise self._refused(f"{key} has {len(pattern)} values for {self._n_layer} layers")
             return window, tuple(bool(item) for item in pattern[: self._n_layer])
         if rule is None:
-            return 0, none
+            return 0, (False,) * self._n_layer
         period = self._count("attention.sliding_window_pattern", rule.period, low=0)
-        return window, tuple(_is_windowed(i, period, rule) for i in range(self._n_layer))
+        return window, rule.layers(self._n_layer, period)
 
     def _quant(self) -> str:
         file_type = self._header.kv.get("general.file_type")
@@ -291,11 +262,3 @@ class _CardReader:
             # llama.cpp aborts on a negative or endless epsilon at the first token
             if key.endswith("epsilon") and not (isinstance(value, float) and 0 <= value < math.inf):
                 raise self._refused(f"{key} is {value!r:.40}")
-
-
-def _is_windowed(i_layer: int, period: int, rule: _Window) -> bool:
-    if period == 0:
-        return True
-    if rule.is_dense_first:
-        return i_layer % period != 0
-    return i_layer % period < period - 1
