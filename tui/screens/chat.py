@@ -26,7 +26,8 @@ from tui.widgets.prompt import Prompt
 from tui.widgets.status import Activity, StatusLine
 
 _FRAME_S = 1 / 12
-_DUTY = 4  # after a frame that took long, wait this many times as long: keys come first
+_DUTY = 4  # after a frame that took long, wait this many times as long: keys come first ...
+_LONGEST_WAIT_S = 0.5  # ... but never so long that the stream seems to have stopped
 
 
 class ThinkingMode(StrEnum):
@@ -155,7 +156,7 @@ class ChatScreen(Screen[None]):
             self._job_ended()
         self._show()
         ended_s = time.perf_counter()
-        self._next_frame_s = ended_s + _DUTY * (ended_s - started_s)
+        self._next_frame_s = ended_s + min(_DUTY * (ended_s - started_s), _LONGEST_WAIT_S)
 
     def _job_ended(self) -> None:
         """The engine is idle: send what waited for the load, or stand still."""
