@@ -6,6 +6,8 @@ src/llama-kv-cache-iswa.cpp; padding of the context in src/llama-context.cpp.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from backends.cache_types import cache_type
 from backends.errors import UnsupportedParametersError
 from localr1.model_card import ModelCard
@@ -39,8 +41,14 @@ def effective_ubatch(request: PlanRequest, n_ctx: int) -> int:
 def kv_bytes_per_layer(card: ModelCard, request: PlanRequest, n_ctx: int) -> tuple[int, ...]:
     """Bytes of K and V of each layer, over all sequences.
 
-    Raises: UnsupportedParametersError if a row is no whole number of the cache type's blocks.
+    Raises: UnsupportedParametersError if a head is no whole number of the cache type's blocks.
     """
+    for name, dims in ((request.type_k, card.head_dim_k), (request.type_v, card.head_dim_v)):
+        if not holds(name, dims):
+            raise UnsupportedParametersError(
+                f"a {name} cache cannot hold heads of {max(dims)} numbers, no whole blocks",
+                hint="use f16",
+            )
     max_v_width = max(map(int.__mul__, card.n_head_kv, card.head_dim_v))
     sizes = []
     for i_layer in range(card.n_layer):
@@ -56,12 +64,11 @@ def kv_bytes_per_layer(card: ModelCard, request: PlanRequest, n_ctx: int) -> tup
     return tuple(sizes)
 
 
+def holds(type_name: str, head_dims: Iterable[int]) -> bool:
+    """Whether heads of these widths can be cached in that type."""
+    return all(dim % cache_type(type_name).block_elements == 0 for dim in head_dims)
+
+
 def _row_bytes(type_name: str, width: int) -> int:
     kind = cache_type(type_name)
-    if width % kind.block_elements:
-        raise UnsupportedParametersError(
-            f"a {type_name} cache needs rows of whole blocks of {kind.block_elements}, "
-            f"this model's have {width} numbers",
-            hint="use f16",
-        )
     return width // kind.block_elements * kind.block_bytes

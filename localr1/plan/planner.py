@@ -12,7 +12,7 @@ from backends.device import Device
 from backends.dispatch import choose_devices
 from localr1.model_card import ModelCard
 from localr1.plan.dense_graph import VERIFIED_ARCHITECTURES
-from localr1.plan.kv_cache import CELL_STEP, kv_bytes_per_layer, padded_cells
+from localr1.plan.kv_cache import CELL_STEP, holds, kv_bytes_per_layer, padded_cells
 from localr1.plan.memory_plan import Fix, MemoryPlan, Verdict
 from localr1.plan.placement import Placement, Placer
 from localr1.plan.request import HostMemory, PlanRequest
@@ -100,9 +100,7 @@ class _Solver:
         found = []
         for change, costs, request in self._changes(n_ctx):
             solver = _Solver(self._card, request, self._gpus, self._host)
-            placement = solver.placer.best(
-                request.n_ctx if isinstance(request.n_ctx, int) else n_ctx
-            )
+            placement = solver.placer.best(solver.n_ctx())
             saves_bytes = now.need_bytes - placement.need_bytes
             if saves_bytes > 0:
                 found.append(
@@ -116,7 +114,7 @@ class _Solver:
         return tuple(sorted(found, key=lambda fix: (not fix.is_enough, -fix.saves_bytes)))
 
     def _changes(self, n_ctx: int) -> list[tuple[str, str, PlanRequest]]:
-        request, changes = self._request, []
+        request, changes = replace(self._request, n_ctx=n_ctx), []
         if not request.uses_flash_attn:
             changes.append(("--flash-attn on", "nothing", replace(request, flash_attn="on")))
         shorter = (
@@ -126,9 +124,9 @@ class _Solver:
             changes.append(
                 (f"--ctx {shorter}", "shorter conversations", replace(request, n_ctx=shorter))
             )
-        rows = [n * dim for n, dim in zip(self._card.n_head_kv, self._card.head_dim_k, strict=True)]
+        head_dims = {*self._card.head_dim_k, *self._card.head_dim_v}
         for name, costs in (("q8_0", "hardly any precision"), ("q4_0", "some precision")):
-            if request.uses_flash_attn and all(row % 32 == 0 for row in rows):
+            if request.uses_flash_attn and holds(name, head_dims):
                 changes.append((f"--kv {name}", costs, replace(request, type_k=name, type_v=name)))
         if request.n_ubatch > 128:
             changes.append(

@@ -210,8 +210,18 @@ def test_a_quantised_v_cache_needs_flash_attention() -> None:
         PlanRequest(type_v="q4_0", flash_attn="off")
 
 
-def test_a_cache_type_must_fill_its_blocks() -> None:
-    card = replace(_CARD, head_dim_k=(20,) * 28, n_head_kv=(1,) * 28)
+def test_a_cache_type_must_fill_its_blocks_with_every_head() -> None:
+    # 4 heads of 80 make whole blocks of 32, one head does not, and llama.cpp refuses
+    card = replace(_CARD, head_dim_k=(80,) * 28, head_dim_v=(80,) * 28)
 
-    with pytest.raises(UnsupportedParametersError, match="blocks of 32"):
+    with pytest.raises(UnsupportedParametersError, match="heads of 80"):
         make_plan(card, PlanRequest(type_k="q8_0"), (), _host(32 * GIB))
+
+
+def test_no_fix_is_offered_that_llama_cpp_refuses() -> None:
+    card = replace(_CARD, head_dim_k=(80,) * 28, head_dim_v=(80,) * 28)
+
+    plan = make_plan(card, PlanRequest(n_ctx=131_072), (), _host(9 * GIB))
+
+    assert plan.verdict is Verdict.DOES_NOT_FIT
+    assert not [fix for fix in plan.fixes if fix.change.startswith("--kv")]
