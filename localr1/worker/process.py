@@ -119,7 +119,7 @@ class ChildProcess:
         except EOFError as exc:
             raise self._died() from exc
         except TimeoutError as exc:
-            raise self._hung() from exc
+            raise self.give_up() from exc
 
     def receive(self, timeout_s: float) -> Message | None:
         """The next message, or None if there was none in time. For one thread at a time.
@@ -148,7 +148,8 @@ class ChildProcess:
 
     def give_up(self) -> EngineDiedError:
         """Kill a child that no longer works and return the error that says so."""
-        return self._hung()
+        self.kill()
+        return self._declare(None)
 
     def reject(self, reason: str) -> EngineDiedError:
         """Kill a child that does not keep to the protocol and return the error that says so."""
@@ -206,10 +207,6 @@ class ChildProcess:
         if not self._life.ended.wait(_REAP_S):
             self.kill()
         return self._declare(self._life.returncode)
-
-    def _hung(self) -> EngineDiedError:
-        self.kill()
-        return self._declare(None)
 
     def _declare(self, returncode: int | None) -> EngineDiedError:
         death = explain_death(f"the {self._name}", returncode, self.log_tail())
