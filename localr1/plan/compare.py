@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from localr1.plan.memory_plan import DevicePlan, MemoryPlan
+from localr1.units import MIB
 
+_ROUNDING_BYTES = MIB // 100  # logs print two decimals of a MiB, at most two lines per purpose
 _PURPOSES = ("weights", "kv", "recurrent", "compute", "output")
 
 
@@ -43,7 +45,8 @@ class Comparison:
     @property
     def difference(self) -> float:
         """How far the plan is off, as a share of what was measured; positive means too high."""
-        return (self.predicted_bytes - self.measured_bytes) / max(self.measured_bytes, 1)
+        off_bytes = self.predicted_bytes - self.measured_bytes
+        return 0.0 if abs(off_bytes) <= _ROUNDING_BYTES else off_bytes / max(self.measured_bytes, 1)
 
     def to_json(self) -> dict[str, Any]:
         """For the `load` event and `--json`."""

@@ -12,6 +12,7 @@ from localr1.units import GIB, MIB
 from tests.support.plan_cards import qwen_7b
 
 _HOST = HostMemory(total_bytes=64 * GIB, available_bytes=32 * GIB)
+_CPU = Device("CPU", DeviceKind.CPU, "", 64 * GIB, 32 * GIB)
 _CARD = Device("CUDA0", DeviceKind.CUDA, "a card", 24 * GIB, 4 * GIB)
 
 
@@ -109,11 +110,15 @@ def test_a_buffer_nobody_planned_is_shown() -> None:
 
 def test_the_table_marks_what_is_off_by_more_than_five_percent() -> None:
     lines = explain.comparison_lines(
-        [Comparison("kv", "CPU", 100 * MIB, 100 * MIB), Comparison("compute", "CPU", 150, 100)]
+        [
+            Comparison("kv", "CPU", 100 * MIB, 100 * MIB),
+            Comparison("compute", "CPU", 150 * MIB, 100 * MIB),
+        ]
     )
 
     assert lines[1].endswith("as planned")
     assert lines[2].endswith("+50%")
 
 
-_CPU = Device("CPU", DeviceKind.CPU, "", 64 * GIB, 32 * GIB)
+def test_what_a_log_rounds_away_counts_as_planned() -> None:
+    assert Comparison("output", "CPU", 4096, 0).difference == 0.0
