@@ -79,6 +79,4 @@ def predicted_bytes(plan: Mapping[str, Any]) -> int | None:
 
 def measured_bytes(measured: Mapping[str, Any]) -> int | None:
     """What llama.cpp allocated, all buffers together; None if it was not measured."""
-    if "buffers" in measured:
-        return sum(int(buffer["n_bytes"]) for buffer in measured["buffers"]) or None
-    return predicted_bytes(measured)
+    return sum(int(buffer["n_bytes"]) for buffer in measured.get("buffers", ())) or None

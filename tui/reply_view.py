@@ -154,7 +154,8 @@ class ReplyView:
             activity=Activity.READY,
             model=load.model,
             n_ctx=load.n_ctx,
-            memory_bytes=measured_bytes(load.measured),
+            resident_bytes=load.measured.get("resident_bytes"),
+            buffer_bytes=measured_bytes(load.measured),
             planned_bytes=predicted_bytes(load.plan),
         )
 
@@ -164,8 +165,8 @@ class ReplyView:
             changes["tokens_per_s"] = stats.tokens_per_s
         if stats.n_ctx_used is not None:
             changes["n_ctx_used"] = stats.n_ctx_used
-        if stats.memory_bytes is not None and self.status.memory_bytes is None:
-            changes["memory_bytes"] = stats.memory_bytes
+        if stats.memory_bytes is not None:
+            changes["resident_bytes"] = stats.memory_bytes
         self._set(**changes)
 
     def _failed(self, error: Error) -> None:

@@ -53,7 +53,13 @@ def value() -> int:
 > 漢字 and 🙂 are two cells wide; [/INST] is text.
 """
 _PLAN = {"devices": [{"weights_bytes": 1_100_000_000, "kv_bytes": 230_000_000}], "host": {}}
-_MEASURED = {"devices": [{"weights_bytes": 1_100_000_000, "kv_bytes": 229_000_000}], "host": {}}
+_MEASURED = {
+    "buffers": [
+        {"device": "CPU", "purpose": "weights", "n_bytes": 1_100_000_000},
+        {"device": "CPU", "purpose": "kv", "n_bytes": 229_000_000},
+    ],
+    "resident_bytes": 1_390_000_000,
+}
 _LOADED: list[Event] = [
     Progress(stage="load", done=1, total=4, t=0.1),
     Load(

@@ -43,7 +43,10 @@ class Status:
     n_ctx_used: int | None = None
     n_ctx: int | None = None
     tokens_per_s: float | None = None
-    memory_bytes: int | None = None
+    resident_bytes: int | None = None
+    """What the engine's process holds."""
+    buffer_bytes: int | None = None
+    """What llama.cpp allocated for the model: what the plan predicts."""
     planned_bytes: int | None = None
 
 
@@ -69,7 +72,13 @@ def draw_status(status: Status, width: int) -> Content:
     else:
         left = Content.styled(f"● {status.activity.value}", _STYLES.get(status.activity, "$text"))
         left += Content.styled(_progress(status.progress), "$text")
-    parts = [safe_line(status.model), _context(status), _speed(status), _memory(status)]
+    parts = [
+        safe_line(status.model),
+        _context(status),
+        _speed(status),
+        _buffers(status),
+        _resident(status),
+    ]
     shown = [part for part in parts if part]
     while shown and left.cell_length + len(" · ".join(shown)) + 2 > width:
         shown.pop(0 if len(shown) > 1 and status.hint else -1)
@@ -97,10 +106,16 @@ def _speed(status: Status) -> str:
     return format_speed(status.tokens_per_s) if status.tokens_per_s else ""
 
 
-def _memory(status: Status) -> str:
-    if status.memory_bytes is None:
+def _resident(status: Status) -> str:
+    if status.resident_bytes is None:
         return ""
-    text = f"mem {format_bytes(status.memory_bytes)}"
+    return f"mem {format_bytes(status.resident_bytes)}"
+
+
+def _buffers(status: Status) -> str:
+    if status.buffer_bytes is None:
+        return ""
+    text = f"model {format_bytes(status.buffer_bytes)}"
     if status.planned_bytes is not None:
         text += f" (plan {format_bytes(status.planned_bytes)})"
     return text
