@@ -21,6 +21,7 @@ from quant.blocks.rounding import nearest_int, write_half
 from quant.blocks.weighting import sum_squares, weigh_by_importance
 
 SIZE = 32
+_CHAINS = 8  # rows summed side by side: more would leave the first-level cache
 _CANDIDATES: affine.Candidates = (np.float32(-0.9), np.float32(0.05), 36)
 
 
@@ -77,7 +78,9 @@ def encode_affine(rows: Floats, importance: Floats, n_bits: int, out: Bytes, is_
 @compiled
 def _mean_squares(rows: Floats, n_per_row: int) -> Floats:
     means = np.zeros(rows.size // n_per_row, np.float32)
-    sum_squares(rows, 0, means.size, n_per_row, means)
+    for row in range(0, means.size, _CHAINS):
+        n_rows = min(_CHAINS, means.size - row)
+        sum_squares(rows, row * n_per_row, n_rows, n_per_row, means[row:])
     return means / np.float32(n_per_row)
 
 
