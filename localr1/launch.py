@@ -102,6 +102,8 @@ class _Launch:
         options = self.options
         request = PlanRequest(
             n_ctx=options.n_ctx,
+            n_batch=max(options.n_ubatch, 2048),
+            n_ubatch=options.n_ubatch,
             flash_attn=options.flash_attn,
             type_k=options.type_k,
             type_v=options.type_v,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from backends.parameters import FlashAttention
 from localr1.errors import UsageError
@@ -15,10 +16,12 @@ KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_n
 class ModelOptions:
     """One load and one way of sampling, as far as the user said."""
 
-    n_ctx: int | None
+    n_ctx: int | Literal["max"] | None
     type_k: str
     type_v: str
     flash_attn: FlashAttention
+    n_ubatch: int
+    """Tokens of a prompt that are computed at once: fewer take less memory and more time."""
     n_gpu_layers: int | None
     device: str | None
     n_threads: int | None
@@ -37,3 +40,14 @@ def parse_kv(text: str) -> tuple[str, str]:
     if len(parts) > 2 or any(part not in KV_TYPES for part in parts):
         raise UsageError(f"--kv {text} is not a cache type", hint=f"one of {', '.join(KV_TYPES)}")
     return parts[0], parts[-1]
+
+
+def parse_ctx(text: str | None) -> int | Literal["max"] | None:
+    """A context in tokens, `max`, or None for the plan's choice. Raises: UsageError."""
+    if text is None:
+        return None
+    if text == "max":
+        return "max"
+    if not text.isdecimal() or int(text) == 0:
+        raise UsageError(f"--ctx {text} is neither a number of tokens nor max")
+    return int(text)

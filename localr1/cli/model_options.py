@@ -9,11 +9,11 @@ from typing import Any, get_args
 import click
 
 from backends.parameters import FlashAttention
-from localr1.model_options import ModelOptions, parse_kv
+from localr1.model_options import ModelOptions, parse_ctx, parse_kv
 
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed")
 _OPTIONS = (
-    click.option("--ctx", "n_ctx", type=click.IntRange(min=16), help="Context in tokens."),
+    click.option("--ctx", metavar="N|max", help="Context in tokens, or the longest that fits."),
     click.option("--kv", default="f16", show_default=True, help="KV cache type: K or K,V."),
     click.option(
         "--flash-attn",
@@ -21,6 +21,14 @@ _OPTIONS = (
         default="auto",
         show_default=True,
         help="Flash attention.",
+    ),
+    click.option(
+        "--ubatch",
+        "n_ubatch",
+        type=click.IntRange(min=1),
+        default=512,
+        show_default=True,
+        help="Tokens of a prompt computed at once.",
     ),
     click.option(
         "--gpu-layers", "n_gpu_layers", type=click.IntRange(min=0), help="Layers on the GPU."
@@ -36,7 +44,7 @@ _OPTIONS = (
         "--think/--no-think",
         "thinks",
         default=True,
-        help="Ask models that have a switch for it to answer at once.",
+        help="--no-think asks models that have a switch for it to answer at once.",
     ),
     click.option("--system", help="System prompt."),
     click.option("--max-tokens", type=click.IntRange(min=1), help="Longest reply, in tokens."),
@@ -54,15 +62,16 @@ def with_model_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator: adds the options and passes them on as one `model_options`."""
 
     @functools.wraps(verb)
-    def run(*args: Any, kv: str, **kwargs: Any) -> Any:
+    def run(*args: Any, kv: str, ctx: str | None, **kwargs: Any) -> Any:
         type_k, type_v = parse_kv(kv)
         given = {name: kwargs.pop(name) for name in _SAMPLING}
         fields = {
             name: kwargs.pop(name)
             for name in ModelOptions.__dataclass_fields__
-            if name not in {"type_k", "type_v", "sampling"}
+            if name not in {"n_ctx", "type_k", "type_v", "sampling"}
         }
         options = ModelOptions(
+            n_ctx=parse_ctx(ctx),
             type_k=type_k,
             type_v=type_v,
             sampling={name: value for name, value in given.items() if value is not None},

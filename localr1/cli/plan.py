@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import click
 
@@ -10,8 +10,8 @@ from backends.device import Device
 from backends.parameters import FlashAttention
 from localr1.cli.options import with_output
 from localr1.cli.output import Output
-from localr1.errors import EXIT_DOES_NOT_FIT, EngineStartError, UsageError
-from localr1.model_options import parse_kv
+from localr1.errors import EXIT_DOES_NOT_FIT, EngineStartError
+from localr1.model_options import parse_ctx, parse_kv
 
 
 @click.command("plan")
@@ -55,7 +55,7 @@ def command(
 
     type_k, type_v = parse_kv(kv)
     request = PlanRequest(
-        n_ctx=_context(ctx),
+        n_ctx=parse_ctx(ctx),
         n_batch=max(ubatch, 2048),
         n_ubatch=ubatch,
         flash_attn=flash_attn,
@@ -76,16 +76,6 @@ def command(
         for line in explain.lines(plan):
             output.data(line)
     return EXIT_DOES_NOT_FIT if plan.verdict is Verdict.DOES_NOT_FIT else 0
-
-
-def _context(text: str | None) -> int | Literal["max"] | None:
-    if text is None:
-        return None
-    if text == "max":
-        return "max"
-    if not text.isdecimal():
-        raise UsageError(f"--ctx {text} is neither a number of tokens nor max")
-    return int(text)
 
 
 def _devices(output: Output) -> tuple[Device, ...]:

@@ -6,7 +6,7 @@ import pytest
 
 from localr1.cli.ask import read_prompt
 from localr1.errors import UsageError
-from localr1.model_options import parse_kv
+from localr1.model_options import parse_ctx, parse_kv
 from tests.support.streams import FakeStream
 
 
@@ -58,3 +58,14 @@ def test_empty_question_is_a_usage_error(text: str, monkeypatch: pytest.MonkeyPa
 
     with pytest.raises(UsageError):
         read_prompt(())
+
+
+@pytest.mark.parametrize(("text", "expected"), [(None, None), ("max", "max"), ("4096", 4096)])
+def test_context_is_a_number_or_max(text: str | None, expected: int | str | None) -> None:
+    assert parse_ctx(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1e3", "maximum"])
+def test_other_contexts_are_usage_errors(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_ctx(text)
