@@ -32,7 +32,9 @@ class DenseShape:
 
 def write_dense(path: Path, shape: DenseShape) -> Path:
     """A loadable GGUF of that shape, with a tokenizer of made-up words."""
-    tensors = {"token_embd.weight": ((shape.n_embd, shape.n_vocab), shape.type_id)}
+    tensors: dict[str, tuple[tuple[int, ...], int]] = {
+        "token_embd.weight": ((shape.n_embd, shape.n_vocab), shape.type_id)
+    }
     if not shape.is_tied:
         tensors["output.weight"] = ((shape.n_embd, shape.n_vocab), shape.type_id)
     tensors["output_norm.weight"] = ((shape.n_embd,), F32)
