@@ -86,10 +86,6 @@ class ReplyView:
         self._answer.log_view.clear()
         self._set(activity=Activity.READY, n_ctx_used=0, tokens_per_s=None)
 
-    def say(self, text: str) -> None:
-        """A line of our own in the answer pane."""
-        self._add(self._answer, text, ".log--hint")
-
     def apply(self, event: Event) -> None:
         """Bring one event to the screen; it is seen with the next `paint`."""
         self._turn = reduce(self._turn, event)
