@@ -70,12 +70,17 @@ def read_tensor_table(path: Path) -> dict[str, StoredTensor]:
     return {tensor.name: tensor for tensor in sorted(tensors, key=lambda tensor: tensor.name)}
 
 
+def require_tensor_name(name: str, where: str) -> None:
+    """Raises: CheckpointDamagedError unless the name is plain text that looks like no path."""
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise CheckpointDamagedError(f"{where} has a name that is not allowed")
+
+
 def _checked_tensor(
     path: Path, name: str, entry: Any, *, data_start: int, file_bytes: int
 ) -> StoredTensor:
     where = f"{path}: tensor {name[:256]!r}"
-    if not _NAME.fullmatch(name) or ".." in name:
-        raise CheckpointDamagedError(f"{where} has a name that is not allowed")
+    require_tensor_name(name, where)
     if not isinstance(entry, dict):
         raise CheckpointDamagedError(f"{where} has no description")
     dtype: Any = entry.get("dtype")

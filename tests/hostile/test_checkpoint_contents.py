@@ -62,13 +62,6 @@ def test_a_directory_without_a_needed_file_is_no_checkpoint(name: str, tmp_path:
     assert name in error.message
 
 
-def test_pytorch_files_are_named_as_what_is_there(tmp_path: Path) -> None:
-    source = write_checkpoint("odd_rows", tmp_path)
-    (source / "model.safetensors").rename(source / "pytorch_model.bin")
-
-    assert "PyTorch" in refusal(source, tmp_path).hint
-
-
 def test_a_gguf_as_source_is_unsupported_and_says_so(tmp_path: Path) -> None:
     source = tmp_path / "model.gguf"
     source.write_bytes(b"GGUF")
