@@ -37,7 +37,7 @@ bench: $(READY) $(MODELS)
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 snapshots: $(READY)
-	LOCALR1_UPDATE_SNAPSHOTS=1 $(BIN)/pytest tests/snapshots -p no:randomly
+	LOCALR1_UPDATE_SNAPSHOTS=1 $(BIN)/pytest tests/snapshots
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

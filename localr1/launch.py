@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from backends.dispatch import choose_devices, cpu_fallback, engine_parameters
 from backends.machine import Machine, host_facts
 from backends.parameters import EngineParameters
-from localr1.chat.session import ChatSession, OpenedModel, SessionOptions
-from localr1.errors import DoesNotFitError, EngineError
+from localr1.chat.session import ChatSession, EngineLike, OpenedModel, SessionOptions
+from localr1.errors import DoesNotFitError, EngineDiedError, EngineError
 from localr1.events import Event, Load, Notice, Progress
 from localr1.gguf_header import read_header
 from localr1.model_card import ModelCard
@@ -47,7 +48,7 @@ def conversation_with(
     before a screen is drawn.
     """
     path = resolve(name, on_progress=on_progress)
-    launch = _Launch(path, ModelCard.from_header(read_header(path)), options, on_plan)
+    launch = Launch(path, ModelCard.from_header(read_header(path)), options, on_plan)
     session_options = SessionOptions(
         system=options.system or "",
         thinks=options.thinks,
@@ -58,18 +59,35 @@ def conversation_with(
     return ChatSession(launch.open, session_options, title=launch.card.name)
 
 
+class LoadingEngine(EngineLike, Protocol):
+    """What a launch needs of an engine; `localr1.worker.host.Engine` is the real one."""
+
+    @property
+    def info(self) -> EngineInfo:
+        """What the engine's process found when it came up."""
+        ...
+
+    def load(self, parameters: EngineParameters, /) -> Generator[float, None, LoadReport]:
+        """Load a model; yields progress from 0 to 1."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class _Launch:
+class Launch:
     """One model and how it shall be loaded; may be opened again after the engine died."""
 
     path: Path
     card: ModelCard
     options: ModelOptions
-    on_plan: Callable[[MemoryPlan], None] | None
+    on_plan: Callable[[MemoryPlan], None] | None = None
+    start_engine: Callable[[], LoadingEngine] = Engine.start
 
     def open(self) -> Generator[Event, None, OpenedModel]:
-        """Start an engine and load the model into it."""
-        engine = Engine.start()
+        """Start an engine and load the model into it; on the CPU where a GPU failed.
+
+        Raises: DoesNotFitError, EngineError, BackendError.
+        """
+        engine = self.start_engine()
         try:
             plan = self._plan(engine.info)
             if self.on_plan is not None:
@@ -80,11 +98,11 @@ class _Launch:
             try:
                 report = yield from _loaded(engine, parameters)
             except EngineError as exc:
-                if not parameters.devices:
+                if not parameters.devices or not _is_worth_a_second_try(exc):
                     raise
                 engine.close()
                 yield _fell_back(parameters, exc)
-                engine = Engine.start()
+                engine = self.start_engine()
                 report = yield from _loaded(engine, cpu_fallback(parameters))
         except BaseException:
             engine.close()
@@ -118,7 +136,9 @@ class _Launch:
         return engine_parameters(request, chosen, host_facts(Machine()))
 
 
-def _loaded(engine: Engine, parameters: EngineParameters) -> Generator[Event, None, LoadReport]:
+def _loaded(
+    engine: LoadingEngine, parameters: EngineParameters
+) -> Generator[Event, None, LoadReport]:
     loading = engine.load(parameters)
     shown = -1.0
     try:
@@ -144,6 +164,11 @@ def _require_fit(plan: MemoryPlan) -> None:
         f"{format_bytes(short_bytes)} too much",
         hint=f"try {' or '.join(fixes[:2])}; --load-anyway loads it all the same",
     )
+
+
+def _is_worth_a_second_try(exc: EngineError) -> bool:
+    # a driver may take the process with it; a file that llama.cpp refuses is refused everywhere
+    return exc.is_device_failure or isinstance(exc, EngineDiedError)
 
 
 def _fell_back(parameters: EngineParameters, exc: EngineError) -> Notice:

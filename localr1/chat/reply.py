@@ -7,6 +7,7 @@ that a model writes before it opens its thought belong to the answer and wait fo
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from localr1.chat.reasoning import Piece
 from localr1.chat.splitters import PieceSplitter
@@ -41,7 +42,9 @@ class Reply:
         self._n_unreported = 0
         self._phase: PhaseName | None = None
         self._blanks = ""
-        self._started_s = self._phase_s = clock()
+        self._started_s = self._read_s = clock()
+        self._sampled_s = 0.0  # the engine's time: of the newest token, and when the phase began
+        self._phase_s = 0.0
         self._first_token_s: float | None = None
         self._prefill: PrefillProgress | None = None
         self.is_over = False
@@ -77,13 +80,14 @@ class Reply:
         return [*self._flush(), self._stats(self._phase)]
 
     def _read_prompt(self, progress: PrefillProgress) -> list[Event]:
-        self._phase_s = self._clock()
+        self._read_s = self._clock()
         self._prefill = progress
         done, total = progress.n_done, progress.n_total
         return [Progress(stage="prompt", done=done, total=total, unit="tokens")]
 
     def _take_token(self, token: TokenPiece) -> list[Event]:
         events = self._begin()
+        self._sampled_s = token.at_s
         was_thinking = self._splitter.is_thinking
         pieces = self._splitter.feed(token.id, token.text)
         # the tokens of both tags count as thinking
@@ -99,10 +103,15 @@ class Reply:
         self._first_token_s = self._clock()
         n_total, n_cached = self._prefill.n_total, self._prefill.n_cached
         self._n_tokens[PhaseName.PROMPT] = n_total - n_cached
-        seconds = self._phase_s - self._started_s
+        n_read, seconds = n_total - n_cached, self._read_s - self._started_s
         events: list[Event] = [
             Prompt(n_tokens=n_total, n_cached=n_cached),
-            _timed(PhaseName.PROMPT, n_total - n_cached, seconds),
+            Stats(
+                phase=PhaseName.PROMPT,
+                n_tokens=n_read,
+                seconds=seconds,
+                tokens_per_s=_rate(n_read, seconds),
+            ),
         ]
         return events + (self._enter(PhaseName.THINKING) if self._splitter.is_thinking else [])
 
@@ -130,7 +139,7 @@ class Reply:
             return []
         events: list[Event] = [] if self._phase is None else [self._stats(self._phase)]
         if self._phase is not None:
-            self._phase_s = self._clock()
+            self._phase_s = self._sampled_s
             self._n_unreported = 0
         self._phase = phase
         return [*events, Phase(phase=phase)]
@@ -167,14 +176,20 @@ class Reply:
         return events + self._say(PhaseName.ANSWER, rest)
 
     def _stats(self, phase: PhaseName, end: GenerationEnd | None = None) -> Stats:
-        seconds = self._clock() - self._phase_s
+        n_tokens, seconds = self._n_tokens[phase], self._sampled_s - self._phase_s
+        # the very first token comes from reading the prompt, not from a step of decoding
+        n_steps = n_tokens - 1 if self._phase_s == 0 else n_tokens
+        stats = Stats(
+            phase=phase,
+            n_tokens=n_tokens,
+            seconds=seconds,
+            tokens_per_s=_rate(n_steps, seconds),
+        )
         if end is None:
-            return _timed(phase, self._n_tokens[phase], seconds)
+            return stats
         first_s = self._first_token_s
-        return _timed(
-            phase,
-            self._n_tokens[phase],
-            seconds,
+        return replace(
+            stats,
             time_to_first_token_s=None if first_s is None else first_s - self._started_s,
             n_ctx_used=end.n_ctx_used,
             memory_bytes=end.resident_bytes or None,
@@ -199,21 +214,5 @@ class Reply:
         return EndState.ANSWERED if self._splitter.closed else EndState.NEVER_OPENED
 
 
-def _timed(
-    phase: PhaseName,
-    n_tokens: int,
-    seconds: float,
-    *,
-    time_to_first_token_s: float | None = None,
-    n_ctx_used: int | None = None,
-    memory_bytes: int | None = None,
-) -> Stats:
-    return Stats(
-        phase=phase,
-        n_tokens=n_tokens,
-        seconds=seconds,
-        tokens_per_s=n_tokens / seconds if seconds > 0 else 0.0,
-        time_to_first_token_s=time_to_first_token_s,
-        n_ctx_used=n_ctx_used,
-        memory_bytes=memory_bytes,
-    )
+def _rate(n_tokens: int, seconds: float) -> float:
+    return n_tokens / seconds if seconds > 0 else 0.0

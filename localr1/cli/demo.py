@@ -34,8 +34,12 @@ def command(output: Output, once: str | None, model_options: ModelOptions, *, pl
     from localr1.plan.explain import lines
     from localr1.plan.memory_plan import MemoryPlan
 
+    shown: list[MemoryPlan] = []
+
     def show_plan(plan: MemoryPlan) -> None:
-        output.clear_progress()
+        if shown:  # an engine that starts again must not write over the interface
+            return
+        shown.append(plan)
         for line in lines(plan):
             output.narrate(line)
 

@@ -105,6 +105,8 @@ class TokenPiece:
 
     id: int
     text: str
+    at_s: float = 0.0
+    """When it was sampled, in seconds after the first one: tokens may travel in bundles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

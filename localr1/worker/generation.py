@@ -61,14 +61,16 @@ class Generator:
                     reason = "length"
                     break
                 token = sampler.sample()
+                sampled_s = self._clock()
                 if n_generated == 0:
                     # the first sample waits for a device that still computes the prompt
-                    prefilled_s = self._clock()
+                    prefilled_s = sampled_s
                 if self._model.ends_generation(token):
                     reason = "eog"
                     break
                 n_generated += 1
-                yield TokenPiece(id=token, text=text.feed(self._model.piece(token)))
+                piece = text.feed(self._model.piece(token))
+                yield TokenPiece(id=token, text=piece, at_s=sampled_s - prefilled_s)
                 if len(self._cached) >= self._model.n_ctx:
                     reason = "context"
                     break

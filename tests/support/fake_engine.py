@@ -140,7 +140,7 @@ class FakeEngine:
                 break
             n_generated += 1
             token_id = self.special_tokens.get(item, 100 + n_generated)
-            yield TokenPiece(id=token_id, text=item)
+            yield TokenPiece(id=token_id, text=item, at_s=0.1 * (n_generated - 1))
         else:
             if script.error is not None:
                 raise script.error

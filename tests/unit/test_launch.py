@@ -1,0 +1,193 @@
+"""From a model file to an opened model, over engines from a script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from backends.device import Device, DeviceKind
+from backends.parameters import EngineParameters
+from localr1.chat.session import OpenedModel
+from localr1.errors import (
+    DoesNotFitError,
+    EngineDiedError,
+    EngineError,
+    EngineRefusedError,
+)
+from localr1.events import Event, Notice, Progress
+from localr1.gguf_header import read_header
+from localr1.launch import Launch
+from localr1.model_card import ModelCard
+from localr1.model_options import ModelOptions
+from localr1.plan.memory_plan import MemoryPlan
+from localr1.worker.frames import EngineInfo, LoadReport, MeasuredBuffer
+from tests.support.fake_engine import FakeEngine, Script, a_report
+
+_GIB = 1024**3
+_CPU = Device("CPU", DeviceKind.CPU, "a processor", 32 * _GIB, 30 * _GIB)
+_CARD = Device("CUDA0", DeviceKind.CUDA, "a card", 8 * _GIB, 7 * _GIB)
+_OPTIONS = ModelOptions(
+    n_ctx=512,
+    type_k="f16",
+    type_v="f16",
+    flash_attn="auto",
+    n_ubatch=512,
+    n_gpu_layers=None,
+    device=None,
+    n_threads=None,
+    loads_anyway=False,
+    thinks=True,
+    system=None,
+    max_tokens=None,
+    stop=(),
+    sampling={},
+)
+
+
+@dataclass
+class _LoadingEngine(FakeEngine):
+    """Also loads, or fails to."""
+
+    scripts: list[Script] = field(default_factory=list)
+    devices: tuple[Device, ...] = (_CPU,)
+    failure: EngineError | None = None
+    loaded: list[EngineParameters] = field(default_factory=list)
+
+    @property
+    def info(self) -> EngineInfo:
+        return EngineInfo(
+            pid=1,
+            llama_cpp_python="0",
+            supports_gpu_offload=len(self.devices) > 1,
+            supports_rpc=False,
+            devices=self.devices,
+        )
+
+    def load(self, parameters: EngineParameters, /) -> Generator[float, None, LoadReport]:
+        self.loaded.append(parameters)
+        for tensor in range(1000):
+            yield tensor / 999
+        if self.failure is not None:
+            raise self.failure
+        buffer = MeasuredBuffer(device="CPU", purpose="kv", n_bytes=1536 * 1024)
+        return replace(a_report(), buffers=(buffer,))
+
+
+def _launch(
+    path: Path, *engines: _LoadingEngine, options: ModelOptions = _OPTIONS
+) -> tuple[Launch, Callable[[], tuple[list[Event], OpenedModel]]]:
+    waiting = list(engines)
+    card = ModelCard.from_header(read_header(path))
+    launch = Launch(path, card, options, start_engine=lambda: waiting.pop(0))
+
+    def run() -> tuple[list[Event], OpenedModel]:
+        events: list[Event] = []
+        opening = launch.open()
+        while True:
+            try:
+                events.append(next(opening))
+            except StopIteration as done:
+                return events, done.value
+
+    return launch, run
+
+
+def test_model_is_loaded_as_planned_and_measured_beside_it(r1_nano: Path) -> None:
+    engine = _LoadingEngine()
+    _, run = _launch(r1_nano, engine)
+
+    events, opened = run()
+
+    (parameters,) = engine.loaded
+    assert (parameters.n_ctx, parameters.devices) == (512, ())
+    assert all(isinstance(event, Progress) for event in events)
+    assert len(events) < 60  # not one per tensor
+    kv = {row["purpose"]: row for row in opened.load_event.measured["comparison"]}["kv"]
+    assert kv["predicted_bytes"] == kv["measured_bytes"] == 1536 * 1024
+    assert opened.load_event.plan["verdict"] == "fits"
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        EngineRefusedError("cudaMalloc failed: out of memory", is_device_failure=True),
+        EngineDiedError("killed by SIGABRT"),
+    ],
+    ids=["out of memory", "crash"],
+)
+def test_card_that_fails_is_noticed_and_the_processor_takes_over(
+    failure: EngineError, r1_nano: Path
+) -> None:
+    failing = _LoadingEngine(devices=(_CPU, _CARD), failure=failure)
+    second = _LoadingEngine(devices=(_CPU, _CARD))
+    _, run = _launch(r1_nano, failing, second)
+
+    events, opened = run()
+
+    (notice,) = [event for event in events if isinstance(event, Notice)]
+    assert notice.code == "cpu_fallback"
+    assert failure.message in notice.message
+    assert failing.loaded[0].devices == ("CUDA0",)
+    assert second.loaded[0].devices == ()
+    assert failing.is_closed
+    assert opened.engine is second
+
+
+@pytest.mark.parametrize(
+    ("devices", "failure"),
+    [
+        pytest.param((_CPU,), EngineDiedError("killed by SIGABRT"), id="no card to leave"),
+        pytest.param((_CPU, _CARD), EngineRefusedError("bad magic"), id="not the card's fault"),
+    ],
+)
+def test_other_failures_are_the_users_to_see(
+    devices: tuple[Device, ...], failure: EngineError, r1_nano: Path
+) -> None:
+    engine = _LoadingEngine(devices=devices, failure=failure)
+    _, run = _launch(r1_nano, engine)
+
+    with pytest.raises(type(failure)):
+        run()
+
+    assert engine.is_closed
+
+
+_HUGE = replace(_OPTIONS, n_ctx=2**31 - 512)
+
+
+def test_what_does_not_fit_is_not_loaded(r1_nano: Path) -> None:
+    engine = _LoadingEngine()
+    _, run = _launch(r1_nano, engine, options=_HUGE)
+
+    with pytest.raises(DoesNotFitError) as error:
+        run()
+
+    assert engine.loaded == []
+    assert engine.is_closed
+    assert "--load-anyway" in error.value.hint
+
+
+def test_what_does_not_fit_is_loaded_anyway_if_the_user_says_so(r1_nano: Path) -> None:
+    engine = _LoadingEngine()
+    _, run = _launch(r1_nano, engine, options=replace(_HUGE, loads_anyway=True))
+
+    run()
+
+    assert engine.loaded[0].n_ctx > 2**30
+
+
+def test_plan_is_handed_out_before_the_load(r1_nano: Path) -> None:
+    engine = _LoadingEngine()
+    plans: list[tuple[MemoryPlan, int]] = []
+    launch, _ = _launch(r1_nano, engine)
+    opening = replace(launch, on_plan=lambda plan: plans.append((plan, len(engine.loaded)))).open()
+
+    next(opening)
+    opening.close()
+
+    ((plan, n_loads),) = plans
+    assert (plan.n_ctx, n_loads) == (512, 0)
+    assert engine.is_closed
