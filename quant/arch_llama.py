@@ -22,9 +22,9 @@ from quant.hyperparameters import Hyperparameters
 _N_VOCAB_WITHOUT_BOS = 49152
 
 
-def _add_parameters(key_values: KeyValues, parameters: Hyperparameters) -> None:
-    key_values.uint("llama.vocab_size", parameters.n_vocab)
-    key_values.uint("llama.rope.dimension_count", parameters.head_dim)
+def _add_parameters(key_values: KeyValues, prefix: str, parameters: Hyperparameters) -> None:
+    key_values.uint(f"{prefix}.vocab_size", parameters.n_vocab)
+    key_values.uint(f"{prefix}.rope.dimension_count", parameters.head_dim)
 
 
 def _add_space_prefix(key_values: KeyValues, tokenizer_config: Mapping[str, Any]) -> None:

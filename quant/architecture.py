@@ -20,6 +20,7 @@ from quant.hyperparameters import Hyperparameters
 _MODULES = {
     "LlamaForCausalLM": "quant.arch_llama",
     "Qwen2ForCausalLM": "quant.arch_qwen2",
+    "Qwen3ForCausalLM": "quant.arch_qwen3",
 }
 """Module by the name that config.json gives under `architectures`."""
 
@@ -38,6 +39,10 @@ class TensorRule:
     heads: str = ""
     """`n_head` or `n_head_kv` when the rows must change from half-split to interleaved rotary
     order, else empty."""
+
+
+def _no_parameters(_key_values: KeyValues, _prefix: str, _parameters: Hyperparameters) -> None:
+    """Adds no metadata."""
 
 
 def _nothing(_key_values: KeyValues, _parameters: Hyperparameters) -> None:
@@ -62,8 +67,8 @@ class Architecture:
     defaults: Mapping[str, float]
     """What transformers assumes for keys that config.json may leave out."""
     always_states_head_dim: bool = False
-    add_parameters: Callable[[KeyValues, Hyperparameters], None] = _nothing
-    """Metadata beyond what every family has."""
+    add_parameters: Callable[[KeyValues, str, Hyperparameters], None] = _no_parameters
+    """Metadata beyond what every family has; the string is the family's name."""
     made_tensors: Callable[[Hyperparameters], dict[str, Float32Array]] = _no_tensors
     """Vectors that are in no checkpoint, by GGUF name; they come first in the file."""
     before_vocabulary: Callable[[KeyValues, Mapping[str, Any]], None] = _no_tokenizer_settings

@@ -54,17 +54,28 @@ class Hyperparameters:
     rms_eps: float
     has_tied_embeddings: bool
     rope: RopeParameters
+    values: Mapping[str, Any]
+    """All of config.json with the defaults filled in, for what only one family has."""
+
+    def size(self, key: str) -> int:
+        """A positive whole number of the config. Raises: CheckpointDamagedError naming the key."""
+        return _size(self.values, key)
+
+    def number(self, key: str) -> float:
+        """A number of the config, 0 or more. Raises: CheckpointDamagedError naming the key."""
+        return _number(self.values, key)
 
     def dimension(self, name: str) -> int:
-        """The size that a tensor rule names."""
+        """The size that a tensor rule names: one of these, or a key of the config."""
         sizes = {
             "n_vocab": self.n_vocab,
             "n_embd": self.n_embd,
             "n_ff": self.n_ff,
             "n_q": self.n_head * self.head_dim,
             "n_kv": self.n_head_kv * self.head_dim,
+            "head_dim": self.head_dim,
         }
-        return sizes[name]
+        return sizes[name] if name in sizes else self.size(name)
 
 
 def read_hyperparameters(
@@ -95,6 +106,7 @@ def read_hyperparameters(
         rms_eps=_number(values, "rms_norm_eps"),
         has_tied_embeddings=values.get("tie_word_embeddings", False) is True,
         rope=_rope(values),
+        values=values,
     )
 
 

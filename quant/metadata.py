@@ -105,7 +105,7 @@ def add_model(
         key_values.uint(f"{prefix}.attention.key_length", parameters.head_dim)
         key_values.uint(f"{prefix}.attention.value_length", parameters.head_dim)
     key_values.uint("general.file_type", file_type)
-    architecture.add_parameters(key_values, parameters)
+    architecture.add_parameters(key_values, prefix, parameters)
     key_values.uint("general.quantization_version", QUANTIZATION_VERSION)
 
 

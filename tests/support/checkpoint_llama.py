@@ -34,6 +34,25 @@ for text in json.load(sys.stdin):
 print(json.dumps(results))
 """
 
+_LOGITS = """
+import ctypes, json, sys
+import llama_cpp
+ids = json.load(sys.stdin)
+model = llama_cpp.llama_model_load_from_file(
+    sys.argv[1].encode(), llama_cpp.llama_model_default_params()
+)
+params = llama_cpp.llama_context_default_params()
+params.n_ctx = params.n_batch = params.n_ubatch = 256
+params.n_threads = params.n_threads_batch = 2
+params.type_k = params.type_v = llama_cpp.GGML_TYPE_F32
+params.flash_attn_type = 0
+context = llama_cpp.llama_init_from_model(model, params)
+tokens = (ctypes.c_int32 * len(ids))(*ids)  # a name, because the batch only points to them
+assert llama_cpp.llama_decode(context, llama_cpp.llama_batch_get_one(tokens, len(ids))) == 0
+n_vocab = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
+print(json.dumps(llama_cpp.llama_get_logits_ith(context, -1)[:n_vocab]))
+"""
+
 
 def llama_quantise(source: Path, target: Path, file_type: int) -> None:
     """llama.cpp's own quantiser, GGUF to GGUF."""
@@ -44,6 +63,12 @@ def llama_tokenise(gguf: Path, texts: list[str]) -> list[list[int]]:
     """Token ids of each text, special tokens parsed and added, by llama.cpp's tokenizer."""
     output: list[list[int]] = json.loads(_run(_TOKENISE, str(gguf), stdin=json.dumps(texts)))
     return output
+
+
+def llama_logits(gguf: Path, ids: list[int]) -> list[float]:
+    """Logits after the last token, computed with a cache in F32."""
+    logits: list[float] = json.loads(_run(_LOGITS, str(gguf), stdin=json.dumps(ids)))
+    return logits
 
 
 def _run(script: str, *arguments: str, stdin: str = "") -> str:

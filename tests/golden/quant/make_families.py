@@ -1,0 +1,77 @@
+"""Completes families/*.json: what transformers and llama.cpp make of the config in each.
+
+Needs torch, transformers (5.23 at the time) and llama.cpp's source (here: as vendored in
+llama-cpp-python 0.3.36). Write a file with `{"config": {...}}`, then from the repository's root:
+
+    PYTHONPATH=. python tests/golden/quant/make_families.py LLAMA_CPP NAME...
+
+transformers says which tensors there are and what the logits must be; llama.cpp's converter says
+what the GGUF must be. The tokenizer's pre-tokenizer is named, because its hash is in no table.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.support.checkpoint_families import (
+    GOLDEN,
+    PROMPT,
+    read_family,
+    seeded_weights,
+    write_family_files,
+)
+from tests.support.checkpoint_files import describe_gguf, read_safetensors, write_safetensors
+
+_N_LOGITS = 48
+
+
+def main(llama_cpp: Path, names: list[str]) -> None:
+    """Complete the golden files with these names."""
+    sys.path[:0] = [str(llama_cpp), str(llama_cpp / "gguf-py")]
+    script: Any = importlib.import_module("convert_hf_to_gguf")
+    base: Any = importlib.import_module("conversion.base")
+    base.TextModel.get_vocab_base_pre = lambda _self, _tokenizer: "qwen2"
+    for name in names:
+        with tempfile.TemporaryDirectory() as scratch:
+            _complete(script, name, Path(scratch))
+
+
+def _complete(script: Any, name: str, scratch: Path) -> None:
+    import torch
+    import transformers
+
+    golden = {"config": read_family(name)["config"]}
+    directory = scratch / name
+    write_family_files(directory, golden["config"])
+    config = transformers.AutoConfig.from_pretrained(directory)
+    model_class = getattr(transformers, golden["config"]["architectures"][0])
+    model_class._from_config(config).save_pretrained(scratch / "saved")
+    saved = read_safetensors(scratch / "saved" / "model.safetensors")
+    golden["shapes"] = {tensor: list(array.shape) for tensor, array in sorted(saved.items())}
+    write_safetensors(directory / "model.safetensors", seeded_weights(golden["shapes"]))
+    model = model_class.from_pretrained(
+        directory, dtype=torch.float32, attn_implementation="eager"
+    ).eval()
+    with torch.no_grad():
+        logits = model(torch.tensor([PROMPT])).logits[0, -1]
+    golden["largest_logit"] = float(logits.abs().max())
+    golden["logits"] = [float(logit) for logit in logits[:_N_LOGITS]]
+    golden["sha256"] = {}
+    for out_type in ("f32", "q8_0", "bf16"):
+        output = scratch / f"{out_type}.gguf"
+        sys.argv = ["", str(directory), "--outtype", out_type, "--outfile", str(output)]
+        script.main()
+        described = describe_gguf(output)
+        golden["sha256"][out_type] = described["sha256"]
+    golden["bf16"] = {key: described[key] for key in ("metadata", "tensors")}
+    text = json.dumps(golden, ensure_ascii=False, indent=0)
+    (GOLDEN / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,69 @@
+"""One small checkpoint of every family: llama.cpp's files and transformers' logits.
+
+What is expected stands in tests/golden/quant/families, made by make_families.py beside it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from quant.gguf_types import FileType
+from quant.pipeline import convert
+from tests.support.checkpoint_families import (
+    PROMPT,
+    family_names,
+    read_family,
+    write_family,
+)
+from tests.support.checkpoint_files import describe_gguf
+from tests.support.checkpoint_llama import llama_logits, llama_quantise
+
+_TOLERANCE: dict[str, float] = {}
+"""By how much a logit may differ from transformers', as a part of the largest one, where it is
+more than usual."""
+
+
+@pytest.mark.parametrize("name", family_names())
+def test_plain_types_equal_the_files_of_llama_cpps_converter(name: str, tmp_path: Path) -> None:
+    golden = read_family(name)
+    source = write_family(name, tmp_path)
+
+    convert(source, tmp_path / "bf16.gguf", file_type="BF16")
+
+    ours = describe_gguf(tmp_path / "bf16.gguf")
+    assert list(ours["metadata"].items()) == list(golden["bf16"]["metadata"].items())
+    assert list(ours["tensors"].items()) == list(golden["bf16"]["tensors"].items())
+    for file_type, digest in golden["sha256"].items():
+        output = tmp_path / f"{file_type}.gguf"
+        convert(source, output, file_type=file_type, overwrite=True)
+        assert describe_gguf(output)["sha256"] == digest, file_type
+
+
+@pytest.mark.parametrize("file_type", ["Q4_0", "Q4_K_S", "Q4_K_M"])
+@pytest.mark.parametrize("name", family_names())
+def test_mixed_types_equal_the_file_of_llama_cpps_quantiser(
+    name: str, file_type: str, tmp_path: Path
+) -> None:
+    source = write_family(name, tmp_path)
+    convert(source, tmp_path / "plain.gguf", file_type="BF16")
+    llama_quantise(tmp_path / "plain.gguf", tmp_path / "theirs.gguf", FileType[file_type])
+
+    convert(source, tmp_path / "ours.gguf", file_type=file_type)
+
+    ours, theirs = describe_gguf(tmp_path / "ours.gguf"), describe_gguf(tmp_path / "theirs.gguf")
+    assert list(ours["tensors"].items()) == list(theirs["tensors"].items())
+    assert list(ours["metadata"].items()) == list(theirs["metadata"].items())
+    assert (tmp_path / "ours.gguf").read_bytes() == (tmp_path / "theirs.gguf").read_bytes()
+
+
+@pytest.mark.parametrize("name", family_names())
+def test_llama_cpp_computes_the_logits_of_transformers(name: str, tmp_path: Path) -> None:
+    golden = read_family(name)
+    convert(write_family(name, tmp_path), tmp_path / "wide.gguf", file_type="F32")
+
+    logits = llama_logits(tmp_path / "wide.gguf", PROMPT)
+
+    tolerance = _TOLERANCE.get(name, 3e-6) * golden["largest_logit"]
+    assert logits[: len(golden["logits"])] == pytest.approx(golden["logits"], abs=tolerance)

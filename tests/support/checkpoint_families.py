@@ -1,0 +1,66 @@
+"""Owns the small checkpoint of each model family, written anew from its golden file.
+
+A golden file holds the config and the names and shapes that transformers saves for it; the weights
+are seeded by their place in that list. The tokenizer is the embedded model's.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.support.checkpoint_files import (
+    StoredArray,
+    as_stored,
+    seeded_array,
+    write_safetensors,
+)
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "quant" / "families"
+_R1_NANO = Path(__file__).parents[2] / "localr1" / "demo" / "r1-nano"
+PROMPT = [1017, 5, 17, 300, 41, 1000, 9, 77, 512, 3, 64, 250]
+"""Token ids whose logits the golden files keep."""
+
+
+def family_names() -> list[str]:
+    """Every family with a golden file."""
+    return sorted(path.stem for path in GOLDEN.glob("*.json"))
+
+
+def read_family(name: str) -> dict[str, Any]:
+    """The golden file: config, shapes, what llama.cpp's converter wrote, transformers' logits."""
+    golden: dict[str, Any] = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+    return golden
+
+
+def write_family(name: str, parent: Path) -> Path:
+    """The family's checkpoint in a directory of its own under `parent`."""
+    golden = read_family(name)
+    directory = parent / name
+    write_family_files(directory, golden["config"])
+    write_safetensors(directory / "model.safetensors", seeded_weights(golden["shapes"]))
+    return directory
+
+
+def write_family_files(directory: Path, config: dict[str, Any]) -> None:
+    """Everything of a checkpoint but its weights."""
+    directory.mkdir(parents=True)
+    (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
+        shutil.copyfile(_R1_NANO / name, directory / name)
+
+
+def seeded_weights(shapes: dict[str, list[int]]) -> dict[str, StoredArray]:
+    """BF16 weights for the shapes; norms are near one, as trained ones are."""
+    return {name: _seeded(seed, name, shape) for seed, (name, shape) in enumerate(shapes.items())}
+
+
+def _seeded(seed: int, name: str, shape: list[int]) -> StoredArray:
+    if not name.endswith("norm.weight"):
+        return seeded_array(seed, "BF16", tuple(shape))
+    spread = np.frombuffer(seeded_array(seed, "F32", tuple(shape)).data, "<f4")
+    return as_stored((np.float32(1) + spread).reshape(shape), "BF16")
