@@ -19,6 +19,7 @@ from quant.hyperparameters import Hyperparameters
 
 _MODULES = {
     "LlamaForCausalLM": "quant.arch_llama",
+    "MistralForCausalLM": "quant.arch_mistral",
     "Qwen2ForCausalLM": "quant.arch_qwen2",
     "Qwen3ForCausalLM": "quant.arch_qwen3",
 }
