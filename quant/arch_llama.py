@@ -95,7 +95,7 @@ ARCHITECTURE = Architecture(
         "rms_norm_eps": 1e-6,
         "rope_theta": 10000.0,
     },
-    always_states_head_dim=True,
+    states_head_dim=True,
     add_parameters=_add_parameters,
     made_tensors=_rope_frequencies,
     before_vocabulary=_add_space_prefix,

@@ -18,10 +18,13 @@ from quant.gguf_types import KeyValues
 from quant.hyperparameters import Hyperparameters
 
 _MODULES = {
+    "GraniteForCausalLM": "quant.arch_granite",
     "LlamaForCausalLM": "quant.arch_llama",
     "MistralForCausalLM": "quant.arch_mistral",
+    "Olmo2ForCausalLM": "quant.arch_olmo2",
     "Qwen2ForCausalLM": "quant.arch_qwen2",
     "Qwen3ForCausalLM": "quant.arch_qwen3",
+    "SmolLM3ForCausalLM": "quant.arch_smollm3",
 }
 """Module by the name that config.json gives under `architectures`."""
 
@@ -67,7 +70,8 @@ class Architecture:
     rules: tuple[TensorRule, ...]
     defaults: Mapping[str, float]
     """What transformers assumes for keys that config.json may leave out."""
-    always_states_head_dim: bool = False
+    states_head_dim: bool | None = None
+    """Whether the metadata give the size of a head; None: if config.json does."""
     add_parameters: Callable[[KeyValues, str, Hyperparameters], None] = _no_parameters
     """Metadata beyond what every family has; the string is the family's name."""
     made_tensors: Callable[[Hyperparameters], dict[str, Float32Array]] = _no_tensors
@@ -102,16 +106,26 @@ def layer_rule(
     )
 
 
-DECODER_RULES: tuple[TensorRule, ...] = (
+VOCABULARY_RULES: tuple[TensorRule, ...] = (
     TensorRule("model.embed_tokens.weight", "token_embd.weight", ("n_vocab", "n_embd")),
     TensorRule("model.norm.weight", "output_norm.weight", ("n_embd",)),
     TensorRule("lm_head.weight", "output.weight", ("n_vocab", "n_embd"), is_required=False),
+)
+"""Tokens to vectors, and back."""
+
+FEED_FORWARD_RULES: tuple[TensorRule, ...] = (
+    layer_rule("mlp.gate_proj.weight", "ffn_gate.weight", "n_ff", "n_embd"),
+    layer_rule("mlp.up_proj.weight", "ffn_up.weight", "n_ff", "n_embd"),
+    layer_rule("mlp.down_proj.weight", "ffn_down.weight", "n_embd", "n_ff"),
+)
+"""The gated feed-forward network."""
+
+DECODER_RULES: tuple[TensorRule, ...] = (
+    *VOCABULARY_RULES,
+    *FEED_FORWARD_RULES,
     layer_rule("input_layernorm.weight", "attn_norm.weight", "n_embd"),
     layer_rule("self_attn.v_proj.weight", "attn_v.weight", "n_kv", "n_embd"),
     layer_rule("self_attn.o_proj.weight", "attn_output.weight", "n_embd", "n_q"),
     layer_rule("post_attention_layernorm.weight", "ffn_norm.weight", "n_embd"),
-    layer_rule("mlp.gate_proj.weight", "ffn_gate.weight", "n_ff", "n_embd"),
-    layer_rule("mlp.up_proj.weight", "ffn_up.weight", "n_ff", "n_embd"),
-    layer_rule("mlp.down_proj.weight", "ffn_down.weight", "n_embd", "n_ff"),
 )
 """What pre-norm decoders with gated feed-forward and separate projections have in common."""

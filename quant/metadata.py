@@ -101,7 +101,8 @@ def add_model(
     _add_rope_scaling(key_values, prefix, parameters)
     key_values.real(f"{prefix}.rope.freq_base", parameters.rope.theta)
     key_values.real(f"{prefix}.attention.layer_norm_rms_epsilon", parameters.rms_eps)
-    if parameters.has_own_head_dim or architecture.always_states_head_dim:
+    states_head_dim = architecture.states_head_dim
+    if parameters.has_own_head_dim if states_head_dim is None else states_head_dim:
         key_values.uint(f"{prefix}.attention.key_length", parameters.head_dim)
         key_values.uint(f"{prefix}.attention.value_length", parameters.head_dim)
     key_values.uint("general.file_type", file_type)
