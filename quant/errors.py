@@ -77,6 +77,13 @@ class OutputNotWritableError(QuantError):
     exit_code = 2
 
 
+class OutputBusyError(QuantError):
+    """Another process is writing the same output."""
+
+    code = "output_busy"
+    exit_code = 2
+
+
 class OutputExistsError(QuantError):
     """The output exists and overwriting was not asked for."""
 

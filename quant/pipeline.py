@@ -7,6 +7,8 @@ After that the weights stream through once, and the file appears under its name 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import math
 import os
 import time
@@ -16,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quant.architecture import Architecture, architecture_of
-from quant.atomic_file import atomic_file, require_free_target
 from quant.checkpoint import Checkpoint, open_checkpoint
 from quant.dtypes import BYTES_OF
 from quant.errors import CheckpointDamagedError
@@ -24,6 +25,7 @@ from quant.gguf_types import FileType, KeyValues
 from quant.gguf_writer import TensorEntry, encode_header, file_bytes, padding
 from quant.hyperparameters import Hyperparameters, read_hyperparameters
 from quant.metadata import add_general, add_model
+from quant.output_files import OutputFile, OutputWriter, output_files
 from quant.read_safetensors import MappedShards, StoredTensor
 from quant.recipe import MIXES, TypedTensor, choose_types, file_type_named
 from quant.slabs import encoded_slabs
@@ -55,6 +57,8 @@ class ConvertResult:
     seconds: float
     tensor_types: Mapping[str, int]
     """Number of tensors by type."""
+    bytes_kept: int = 0
+    """Of `bytes_written`, what an earlier run that was cut short had written."""
 
 
 def convert(
@@ -64,23 +68,28 @@ def convert(
     file_type: str = "Q4_K_M",
     on_progress: Callable[[ConvertProgress], None] | None = None,
     overwrite: bool = False,
+    fresh: bool = False,
     n_threads: int | None = None,
 ) -> ConvertResult:
     """Make a GGUF from a checkpoint directory.
 
+    Goes on where an earlier run of the same conversion was cut short, unless `fresh`.
     `n_threads` None means all cores this process may use.
-    Raises: QuantError. Whatever is raised, no new file is left behind.
+    Raises: QuantError. Whatever is raised, nothing is left but what a later run can go on with.
     """
     started_s = time.monotonic()
     chosen = file_type_named(file_type)
     checkpoint = open_checkpoint(Path(source))
     output = Path(output).expanduser().absolute()
-    require_free_target(output, overwrite=overwrite)
     try:
         plan = _planned(checkpoint, chosen)
     except RecursionError as exc:
         raise CheckpointDamagedError(f"a JSON file in {source} nests too deep") from exc
-    bytes_read = _write(output, plan, n_threads or _n_cores(), on_progress or _ignore)
+    file = OutputFile(output, plan.header, plan.n_bytes)
+    with output_files(
+        output, [file], _fingerprint(checkpoint, plan), overwrite=overwrite, fresh=fresh
+    ) as writer:
+        bytes_read = _write(writer, plan, n_threads or _n_cores(), on_progress or _ignore)
     return ConvertResult(
         output=output,
         architecture=plan.architecture,
@@ -91,6 +100,7 @@ def convert(
         bytes_written=plan.n_bytes,
         seconds=time.monotonic() - started_s,
         tensor_types=dict(Counter(item.tensor_type.name for item in plan.tensors)),
+        bytes_kept=writer.kept.n_written,
     )
 
 
@@ -138,27 +148,36 @@ def _metadata(
     return key_values
 
 
+def _fingerprint(checkpoint: Checkpoint, plan: _Plan) -> str:
+    """Stands for everything the output depends on; weights by their files' sizes and dates."""
+    digest = hashlib.sha256(plan.header)
+    digest.update(json.dumps(checkpoint.config, sort_keys=True).encode())
+    for path in sorted({tensor.path for tensor in checkpoint.tensors.values()}):
+        status = path.stat()
+        digest.update(f"{path.name}\n{status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
 def _write(
-    output: Path, plan: _Plan, n_threads: int, on_progress: Callable[[ConvertProgress], None]
+    writer: OutputWriter,
+    plan: _Plan,
+    n_threads: int,
+    on_progress: Callable[[ConvertProgress], None],
 ) -> int:
     bytes_total = sum(_source_bytes(item.tensor) for item in plan.tensors)
-    bytes_done = 0
+    n_slabs, bytes_done = writer.kept.n_slabs, writer.kept.n_read
     shards = MappedShards(
         item.tensor.source for item in plan.tensors if isinstance(item.tensor.source, StoredTensor)
     )
-    with (
-        atomic_file(output, plan.n_bytes) as file,
-        contextlib.closing(encoded_slabs(plan.tensors, shards, n_threads)) as slabs,
-    ):
-        file.write(plan.header)
-        tensor_bytes = 0
+    slabs = encoded_slabs(plan.tensors, shards, n_threads, n_skipped=n_slabs)
+    with contextlib.closing(slabs):
         for slab in slabs:
-            file.write(slab.data.data.cast("B"))
-            tensor_bytes += slab.data.nbytes
+            writer.write(slab.data.data.cast("B"))
             if slab.is_last:
-                file.write(bytes(padding(tensor_bytes)))
-                tensor_bytes = 0
+                writer.write(bytes(padding(writer.offset)))
+            n_slabs += 1
             bytes_done += slab.n_source_bytes
+            writer.mark(n_slabs, bytes_done)
             on_progress(ConvertProgress(bytes_done, bytes_total, slab.typed.tensor.name))
     return bytes_done
 

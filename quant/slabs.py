@@ -35,16 +35,19 @@ class EncodedSlab:
 
 
 def encoded_slabs(
-    tensors: Sequence[TypedTensor], shards: MappedShards, n_threads: int
+    tensors: Sequence[TypedTensor], shards: MappedShards, n_threads: int, *, n_skipped: int = 0
 ) -> Generator[EncodedSlab]:
-    """All slabs of all tensors in order. Close the generator to stop the threads early."""
+    """The slabs of all tensors in order, but for the first few.
+
+    Close the generator to stop the threads early.
+    """
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="encode")
     waiting: deque[Future[EncodedSlab]] = deque()
     try:
+        slabs = ((typed, *rows) for typed in tensors for rows in _row_ranges(typed))
         jobs = (
             pool.submit(_encode, typed, shards, start, stop)
-            for typed in tensors
-            for start, stop in _row_ranges(typed)
+            for typed, start, stop in itertools.islice(slabs, n_skipped, None)
         )
         waiting.extend(itertools.islice(jobs, n_threads * _SLABS_AHEAD_PER_THREAD))
         while waiting:

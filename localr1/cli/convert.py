@@ -1,13 +1,16 @@
 """Owns the verb `convert`: a checkpoint directory becomes one GGUF file.
 
-Default output: the checkpoint's name and the type, in the current directory.
+Default output: the checkpoint's name and the type, in the current directory. A conversion that was
+cut short goes on when it is asked for again; being told to terminate counts as Ctrl-C.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +38,7 @@ _EVENT_EVERY_S = 0.5
     help="File or directory to write to.  [default: ./NAME-TYPE.gguf]",
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite the output if it exists.")
+@click.option("--fresh", is_flag=True, help="Do not go on where an earlier run was cut short.")
 @click.option(
     "--threads", "n_threads", metavar="N", type=click.IntRange(1, 1024), help="[default: all cores]"
 )
@@ -45,23 +49,43 @@ def command(
     target: Path | None,
     *,
     force: bool,
+    fresh: bool,
     n_threads: int | None,
 ) -> None:
-    """Convert a checkpoint directory SRC (safetensors) into a GGUF file."""
+    """Convert a checkpoint directory SRC (safetensors or PyTorch .bin) into a GGUF file."""
     from quant.checkpoint import checkpoint_directory
     from quant.pipeline import convert
     from quant.recipe import file_type_named
 
     default_name = f"{checkpoint_directory(source).name}-{file_type_named(file_type).name}.gguf"
-    result = convert(
-        source,
-        _output_path(target, default_name),
-        file_type=file_type,
-        on_progress=_reporter(output),
-        overwrite=force,
-        n_threads=n_threads,
-    )
+    path = _output_path(target, default_name)
+    with _interruptible(output, path):
+        result = convert(
+            source,
+            path,
+            file_type=file_type,
+            on_progress=_reporter(output),
+            overwrite=force,
+            fresh=fresh,
+            n_threads=n_threads,
+        )
     _report(output, result)
+
+
+@contextlib.contextmanager
+def _interruptible(output: Output, path: Path) -> Iterator[None]:
+    """SIGTERM ends the work as tidily as Ctrl-C does; both say whether something was kept."""
+    from quant.output_files import journal_path
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if journal_path(path).exists():
+            output.narrate("what is done was kept; the same command goes on from there")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _output_path(target: Path | None, default_name: str) -> Path:
@@ -111,5 +135,7 @@ def _report(output: Output, result: ConvertResult) -> None:
         f"{format_bytes(result.bytes_read)} to {format_bytes(result.bytes_written)} "
         f"{result.file_type} in {format_duration(result.seconds)}"
     )
+    if result.bytes_kept:
+        output.narrate(f"{format_bytes(result.bytes_kept)} of it were kept from an earlier run")
     output.detail(f"{result.n_tensors} tensors: {types}")
     output.data(str(result.output))

@@ -30,6 +30,33 @@ from localr1.cli.main import run
 sys.exit(run(["convert", sys.argv[1], "-o", sys.argv[2]]))
 """
 
+_OFTEN_MARKED = """
+from quant import output_files
+output_files.MARK_EVERY_BYTES = 1000
+"""
+
+_TOLD_TO_TERMINATE = """
+import os, signal, sys
+from quant import output_files
+from localr1.cli.main import run
+mark, n_marks = output_files.OutputWriter.mark, 0
+def told(self, *arguments):
+    global n_marks
+    mark(self, *arguments)
+    self._await_flush()
+    n_marks += 1
+    if n_marks == 20:
+        os.kill(os.getpid(), signal.SIGTERM)
+output_files.OutputWriter.mark = told
+sys.exit(run(["convert", sys.argv[1], "-o", sys.argv[2]]))
+"""
+
+_CONVERTED = """
+import sys
+from localr1.cli.main import run
+sys.exit(run(["convert", sys.argv[1], "-o", sys.argv[2]]))
+"""
+
 
 def _run(script: str, source: Path, output: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -60,6 +87,32 @@ def test_a_killed_conversion_leaves_no_file_under_the_final_name(tmp_path: Path)
 
     assert done.returncode == -signal.SIGKILL
     assert not output.exists()
+
+
+def test_being_told_to_terminate_is_as_tidy_as_ctrl_c(tmp_path: Path) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+
+    done = _run(_TOLD_TO_TERMINATE, source, outputs / "model.gguf")
+
+    assert done.returncode == 130
+    assert done.stderr.strip() == "localr1: interrupted"
+    assert list(outputs.iterdir()) == []
+
+
+def test_an_interrupted_conversion_says_that_it_can_go_on(tmp_path: Path) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+
+    stopped = _run(_OFTEN_MARKED + _TOLD_TO_TERMINATE, source, outputs / "model.gguf")
+    went_on = _run(_CONVERTED, source, outputs / "model.gguf")
+
+    assert "the same command goes on from there" in stopped.stderr
+    assert went_on.returncode == 0
+    assert "were kept from an earlier run" in went_on.stderr
+    assert [path.name for path in outputs.iterdir()] == ["model.gguf"]
 
 
 def test_a_disk_that_fills_up_gives_one_line_and_exit_code_9(tmp_path: Path) -> None:
