@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from backends.parameters import FlashAttention
@@ -16,21 +16,21 @@ KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_n
 class ModelOptions:
     """One load and one way of sampling, as far as the user said."""
 
-    n_ctx: int | Literal["max"] | None
-    type_k: str
-    type_v: str
-    flash_attn: FlashAttention
-    n_ubatch: int
+    n_ctx: int | Literal["max"] | None = None
+    type_k: str = "f16"
+    type_v: str = "f16"
+    flash_attn: FlashAttention = "auto"
+    n_ubatch: int = 512
     """Tokens of a prompt that are computed at once: fewer take less memory and more time."""
-    n_gpu_layers: int | None
-    device: str | None
-    n_threads: int | None
-    loads_anyway: bool
-    thinks: bool
-    system: str | None
-    max_tokens: int | None
-    stop: tuple[str, ...]
-    sampling: Mapping[str, float]
+    n_gpu_layers: int | None = None
+    device: str | None = None
+    n_threads: int | None = None
+    loads_anyway: bool = False
+    thinks: bool = True
+    system: str | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    sampling: Mapping[str, float] = field(default_factory=dict)
     """Only what was given: keys are the field names of `Sampling`."""
 
 

@@ -29,22 +29,7 @@ from tests.support.fake_engine import FakeEngine, Script, a_report
 _GIB = 1024**3
 _CPU = Device("CPU", DeviceKind.CPU, "a processor", 32 * _GIB, 30 * _GIB)
 _CARD = Device("CUDA0", DeviceKind.CUDA, "a card", 8 * _GIB, 7 * _GIB)
-_OPTIONS = ModelOptions(
-    n_ctx=512,
-    type_k="f16",
-    type_v="f16",
-    flash_attn="auto",
-    n_ubatch=512,
-    n_gpu_layers=None,
-    device=None,
-    n_threads=None,
-    loads_anyway=False,
-    thinks=True,
-    system=None,
-    max_tokens=None,
-    stop=(),
-    sampling={},
-)
+_OPTIONS = ModelOptions(n_ctx=512)
 
 
 @dataclass
