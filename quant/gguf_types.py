@@ -18,6 +18,7 @@ QUANTIZATION_VERSION = 2  # GGML_QNT_VERSION
 class ValueType(IntEnum):
     """Type tag of a metadata value. Only those that a text model needs."""
 
+    UINT16 = 2
     UINT32 = 4
     INT32 = 5
     FLOAT32 = 6
@@ -103,6 +104,10 @@ class KeyValues:
     def uint(self, key: str, value: int) -> None:
         """Set an unsigned 32-bit integer."""
         self.items[key] = TypedValue(ValueType.UINT32, value)
+
+    def ushort(self, key: str, value: int) -> None:
+        """Set an unsigned 16-bit integer."""
+        self.items[key] = TypedValue(ValueType.UINT16, value)
 
     def sint(self, key: str, value: int) -> None:
         """Set a signed 32-bit integer."""

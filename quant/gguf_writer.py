@@ -23,6 +23,7 @@ from quant.gguf_types import (
 )
 
 _SCALAR_FORMAT = {
+    ValueType.UINT16: "<H",
     ValueType.UINT32: "<I",
     ValueType.INT32: "<i",
     ValueType.FLOAT32: "<f",

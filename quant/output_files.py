@@ -173,7 +173,7 @@ class OutputWriter:
         for number, file in enumerate(self._files):
             n_wanted = min(file.n_bytes, max(mark.n_written - start, 0))
             has_name = mark.n_written == n_total and _size(file.path) == file.n_bytes
-            if _size(self._part(number)) < n_wanted and not has_name:
+            if n_wanted and _size(self._part(number)) < n_wanted and not has_name:
                 return Mark()
             start += file.n_bytes
         return mark

@@ -12,25 +12,19 @@ import json
 import math
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from quant.architecture import Architecture, architecture_of
+from quant.blueprint import Blueprint, draw
 from quant.checkpoint import Checkpoint, open_checkpoint
 from quant.dtypes import BYTES_OF
-from quant.errors import CheckpointDamagedError
-from quant.gguf_types import FileType, KeyValues
-from quant.gguf_writer import TensorEntry, encode_header, file_bytes, padding
-from quant.hyperparameters import Hyperparameters, read_hyperparameters
-from quant.metadata import add_general, add_model
-from quant.output_files import OutputFile, OutputWriter, output_files
+from quant.gguf_writer import padding
+from quant.output_files import OutputWriter, output_files
 from quant.read_safetensors import MappedShards, StoredTensor
-from quant.recipe import MIXES, TypedTensor, choose_types, file_type_named
+from quant.recipe import file_type_named
 from quant.slabs import encoded_slabs
-from quant.tensor_map import MappedTensor, map_tensors
-from quant.tokenizer import add_tokenizer
+from quant.tensor_map import MappedTensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +53,8 @@ class ConvertResult:
     """Number of tensors by type."""
     bytes_kept: int = 0
     """Of `bytes_written`, what an earlier run that was cut short had written."""
+    n_files: int = 1
+    """Above 1: `output` is the first one, which is the one to open."""
 
 
 def convert(
@@ -69,11 +65,13 @@ def convert(
     on_progress: Callable[[ConvertProgress], None] | None = None,
     overwrite: bool = False,
     fresh: bool = False,
+    split_bytes: int | None = None,
     n_threads: int | None = None,
 ) -> ConvertResult:
     """Make a GGUF from a checkpoint directory.
 
     Goes on where an earlier run of the same conversion was cut short, unless `fresh`.
+    `split_bytes` starts a new file where the tensor data of one would be more, see `quant.split`.
     `n_threads` None means all cores this process may use.
     Raises: QuantError. Whatever is raised, nothing is left but what a later run can go on with.
     """
@@ -81,17 +79,13 @@ def convert(
     chosen = file_type_named(file_type)
     checkpoint = open_checkpoint(Path(source))
     output = Path(output).expanduser().absolute()
-    try:
-        plan = _planned(checkpoint, chosen)
-    except RecursionError as exc:
-        raise CheckpointDamagedError(f"a JSON file in {source} nests too deep") from exc
-    file = OutputFile(output, plan.header, plan.n_bytes)
+    plan = draw(checkpoint, chosen, output, split_bytes=split_bytes)
     with output_files(
-        output, [file], _fingerprint(checkpoint, plan), overwrite=overwrite, fresh=fresh
+        output, plan.files, _fingerprint(checkpoint, plan), overwrite=overwrite, fresh=fresh
     ) as writer:
         bytes_read = _write(writer, plan, n_threads or _n_cores(), on_progress or _ignore)
     return ConvertResult(
-        output=output,
+        output=plan.files[0].path,
         architecture=plan.architecture,
         file_type=chosen.name,
         n_tensors=len(plan.tensors),
@@ -99,58 +93,17 @@ def convert(
         bytes_read=bytes_read,
         bytes_written=plan.n_bytes,
         seconds=time.monotonic() - started_s,
-        tensor_types=dict(Counter(item.tensor_type.name for item in plan.tensors)),
+        tensor_types=plan.tensor_types,
         bytes_kept=writer.kept.n_written,
+        n_files=len(plan.files),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """The output, complete but for the weights."""
-
-    architecture: str
-    header: bytes
-    tensors: Sequence[TypedTensor]
-    n_params: int
-    n_bytes: int
-    """Of the whole file."""
-
-
-def _planned(checkpoint: Checkpoint, file_type: FileType) -> _Plan:
-    architecture = architecture_of(checkpoint.config)
-    parameters = read_hyperparameters(checkpoint.config, architecture.defaults)
-    mapped = map_tensors(checkpoint, architecture, parameters)
-    typed = choose_types(mapped, file_type, architecture.name, parameters)
-    entries = [TensorEntry(item.tensor.name, item.tensor.shape, item.tensor_type) for item in typed]
-    n_params = sum(math.prod(tensor.shape) for tensor in mapped)
-    key_values = _metadata(checkpoint, architecture, parameters, file_type, n_params=n_params)
-    header = encode_header(key_values, entries)
-    return _Plan(architecture.name, header, typed, n_params, file_bytes(header, entries))
-
-
-def _metadata(
-    checkpoint: Checkpoint,
-    architecture: Architecture,
-    parameters: Hyperparameters,
-    file_type: FileType,
-    *,
-    n_params: int,
-) -> KeyValues:
-    key_values = KeyValues()
-    key_values.string("general.architecture", architecture.name)
-    add_general(key_values, checkpoint, n_params)
-    add_model(key_values, architecture, parameters, file_type)
-    add_tokenizer(key_values, checkpoint, architecture, parameters)
-    if file_type in MIXES:
-        # llama.cpp's quantiser sets these two anew, which puts them last
-        key_values.move_to_end("general.quantization_version")
-        key_values.move_to_end("general.file_type")
-    return key_values
-
-
-def _fingerprint(checkpoint: Checkpoint, plan: _Plan) -> str:
+def _fingerprint(checkpoint: Checkpoint, plan: Blueprint) -> str:
     """Stands for everything the output depends on; weights by their files' sizes and dates."""
-    digest = hashlib.sha256(plan.header)
+    digest = hashlib.sha256()
+    for file in plan.files:
+        digest.update(file.header)
     digest.update(json.dumps(checkpoint.config, sort_keys=True).encode())
     for path in sorted({tensor.path for tensor in checkpoint.tensors.values()}):
         status = path.stat()
@@ -160,7 +113,7 @@ def _fingerprint(checkpoint: Checkpoint, plan: _Plan) -> str:
 
 def _write(
     writer: OutputWriter,
-    plan: _Plan,
+    plan: Blueprint,
     n_threads: int,
     on_progress: Callable[[ConvertProgress], None],
 ) -> int:

@@ -75,6 +75,15 @@ def holds_weights(path: Path) -> bool:
     return any(path.suffix == known.suffix or path.name == known.index for known in _FORMATS)
 
 
+def has_weights(directory: Path) -> bool:
+    """Whether a directory holds any file of weights, or an index of them."""
+    return any(
+        next(directory.glob(f"{known.stem}*{known.suffix}"), None) is not None
+        or (directory / known.index).exists()
+        for known in _FORMATS
+    )
+
+
 def find_shards(directory: Path) -> Shards:
     """The weights of a checkpoint. Raises: QuantError naming what is missing."""
     try:

@@ -21,6 +21,7 @@ from localr1.cli.output import Output
 from localr1.units import format_bytes, format_count, format_duration
 
 if TYPE_CHECKING:
+    from quant.blueprint import Blueprint
     from quant.pipeline import ConvertProgress, ConvertResult
 
 _EVENT_EVERY_S = 0.5
@@ -38,27 +39,46 @@ _EVENT_EVERY_S = 0.5
     help="File or directory to write to.  [default: ./NAME-TYPE.gguf]",
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite the output if it exists.")
+@click.option(
+    "--split", "split_size", metavar="SIZE",
+    help="Start a new file where the tensors of one would be more than SIZE, such as 4G or 500M.",
+)  # fmt: skip
+@click.option(
+    "--dry-run", is_flag=True,
+    help="Write nothing; say what would be written. config.json and the tokenizer will do.",
+)  # fmt: skip
 @click.option("--fresh", is_flag=True, help="Do not go on where an earlier run was cut short.")
 @click.option(
     "--threads", "n_threads", metavar="N", type=click.IntRange(1, 1024), help="[default: all cores]"
 )
-def command(
+def command(  # noqa: PLR0913 - one for each option
     output: Output,
     source: Path,
     file_type: str,
     target: Path | None,
     *,
+    split_size: str | None,
+    dry_run: bool,
     force: bool,
     fresh: bool,
     n_threads: int | None,
 ) -> None:
     """Convert a checkpoint directory SRC (safetensors or PyTorch .bin) into a GGUF file."""
+    from quant import blueprint
     from quant.checkpoint import checkpoint_directory
     from quant.pipeline import convert
     from quant.recipe import file_type_named
+    from quant.split import parse_size
 
+    split_bytes = parse_size(split_size) if split_size else None
+    if dry_run and source.name == "config.json":
+        source = source.parent
     default_name = f"{checkpoint_directory(source).name}-{file_type_named(file_type).name}.gguf"
     path = _output_path(target, default_name)
+    if dry_run:
+        plan = blueprint.dry_run(source, path, file_type=file_type, split_bytes=split_bytes)
+        _report_plan(output, plan)
+        return
     with _interruptible(output, path):
         result = convert(
             source,
@@ -67,6 +87,7 @@ def command(
             on_progress=_reporter(output),
             overwrite=force,
             fresh=fresh,
+            split_bytes=split_bytes,
             n_threads=n_threads,
         )
     _report(output, result)
@@ -138,4 +159,40 @@ def _report(output: Output, result: ConvertResult) -> None:
     if result.bytes_kept:
         output.narrate(f"{format_bytes(result.bytes_kept)} of it were kept from an earlier run")
     output.detail(f"{result.n_tensors} tensors: {types}")
+    if result.n_files > 1:
+        output.narrate(f"{result.n_files} files; open the first one")
     output.data(str(result.output))
+
+
+def _report_plan(output: Output, plan: Blueprint) -> None:
+    entries = plan.entries()
+    if output.as_json:
+        output.json(
+            {
+                "type": "plan",
+                "architecture": plan.architecture,
+                "file_type": plan.file_type.name,
+                "n_params": plan.n_params,
+                "bytes": plan.n_bytes,
+                "files": [{"path": str(file.path), "bytes": file.n_bytes} for file in plan.files],
+                "tensors": [
+                    {
+                        "name": entry.name,
+                        "shape": list(entry.shape),
+                        "type": entry.tensor_type.name,
+                        "bytes": entry.n_bytes,
+                    }
+                    for entry in entries
+                ],
+            }
+        )
+        return
+    for entry in entries:
+        shape = " x ".join(map(str, entry.shape))
+        output.data(f"{entry.tensor_type.name:5} {entry.n_bytes:>15,}  {entry.name}  {shape}")
+    for file in plan.files:
+        output.narrate(f"{file.path}: {file.n_bytes:,} bytes")
+    output.narrate(
+        f"{plan.architecture}, {format_count(plan.n_params)} weights, "
+        f"{plan.n_bytes:,} bytes {plan.file_type.name}; nothing was written"
+    )

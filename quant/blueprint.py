@@ -1,0 +1,146 @@
+"""Owns what the output will be, complete but for the weights: files, headers, types, sizes.
+
+Drawn from headers and JSON alone. Without any weights, config.json says which tensors there would
+be: enough to tell the exact size of the output before a checkpoint is fetched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from quant.architecture import Architecture, architecture_of
+from quant.checkpoint import Checkpoint, checkpoint_directory, open_checkpoint
+from quant.dtypes import BYTES_OF
+from quant.errors import CheckpointDamagedError
+from quant.gguf_types import FileType, KeyValues
+from quant.gguf_writer import TensorEntry
+from quant.hyperparameters import Hyperparameters, read_hyperparameters
+from quant.json_file import read_json_object
+from quant.metadata import add_general, add_model
+from quant.output_files import OutputFile
+from quant.read_safetensors import StoredTensor
+from quant.recipe import MIXES, TypedTensor, choose_types, file_type_named
+from quant.shard_files import has_weights
+from quant.split import output_layout
+from quant.tensor_map import map_tensors
+from quant.tokenizer import add_tokenizer
+
+_DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
+"""Names in config.json of what the weights are stored in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """An output that could be written."""
+
+    architecture: str
+    file_type: FileType
+    files: Sequence[OutputFile]
+    tensors: Sequence[TypedTensor]
+    """In the order of the files."""
+    n_params: int
+
+    @property
+    def n_bytes(self) -> int:
+        """Of all files together."""
+        return sum(file.n_bytes for file in self.files)
+
+    @property
+    def tensor_types(self) -> Mapping[str, int]:
+        """Number of tensors by type."""
+        return dict(Counter(item.tensor_type.name for item in self.tensors))
+
+    def entries(self) -> list[TensorEntry]:
+        """The tensor table."""
+        return [_entry(item) for item in self.tensors]
+
+
+def draw(
+    checkpoint: Checkpoint, file_type: FileType, target: Path, *, split_bytes: int | None
+) -> Blueprint:
+    """The output of a checkpoint. Raises: QuantError naming what does not fit."""
+    try:
+        architecture = architecture_of(checkpoint.config)
+        parameters = read_hyperparameters(checkpoint.config, architecture.defaults)
+        mapped = map_tensors(checkpoint, architecture, parameters)
+        typed = choose_types(mapped, file_type, architecture.name, parameters)
+        n_params = sum(math.prod(tensor.shape) for tensor in mapped)
+        key_values = _metadata(checkpoint, architecture, parameters, file_type, n_params=n_params)
+    except RecursionError as exc:
+        raise CheckpointDamagedError(
+            f"a JSON file in {checkpoint.directory} nests too deep"
+        ) from exc
+    files = output_layout(target, key_values, [_entry(item) for item in typed], split_bytes)
+    return Blueprint(architecture.name, file_type, files, typed, n_params)
+
+
+def dry_run(
+    source: Path, target: Path, *, file_type: str, split_bytes: int | None = None
+) -> Blueprint:
+    """What converting `source` would write; needs no weights, only config.json and the tokenizer.
+
+    Without weights, tensors that a checkpoint may have or lack count as config.json has it.
+    Raises: QuantError.
+    """
+    chosen = file_type_named(file_type)
+    source = Path(source)
+    directory = checkpoint_directory(source.parent if source.name == "config.json" else source)
+    if has_weights(directory):
+        checkpoint = open_checkpoint(directory)
+    else:
+        checkpoint = _without_weights(directory)
+    return draw(checkpoint, chosen, Path(target).expanduser().absolute(), split_bytes=split_bytes)
+
+
+def _entry(item: TypedTensor) -> TensorEntry:
+    return TensorEntry(item.tensor.name, item.tensor.shape, item.tensor_type)
+
+
+def _metadata(
+    checkpoint: Checkpoint,
+    architecture: Architecture,
+    parameters: Hyperparameters,
+    file_type: FileType,
+    *,
+    n_params: int,
+) -> KeyValues:
+    key_values = KeyValues()
+    key_values.string("general.architecture", architecture.name)
+    add_general(key_values, checkpoint, n_params)
+    add_model(key_values, architecture, parameters, file_type)
+    add_tokenizer(key_values, checkpoint, architecture, parameters)
+    if file_type in MIXES:
+        # llama.cpp's quantiser sets these two anew, which puts them last
+        key_values.move_to_end("general.quantization_version")
+        key_values.move_to_end("general.file_type")
+    return key_values
+
+
+def _without_weights(directory: Path) -> Checkpoint:
+    config = read_json_object(directory / "config.json")
+    architecture = architecture_of(config)
+    parameters = read_hyperparameters(config, architecture.defaults)
+    dtype = _DTYPES.get(str(config.get("dtype") or config.get("torch_dtype")), "BF16")
+    tensors = {
+        name: StoredTensor(
+            directory / "config.json", name, dtype, shape, 0, math.prod(shape) * BYTES_OF[dtype]
+        )
+        for name, shape in _expected_tensors(architecture, parameters)
+    }
+    return Checkpoint(directory, config, dict(sorted(tensors.items())))
+
+
+def _expected_tensors(
+    architecture: Architecture, parameters: Hyperparameters
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for rule in architecture.rules:
+        is_untied_head = rule.source == "lm_head.weight" and not parameters.has_tied_embeddings
+        if not rule.is_required and not is_untied_head:
+            continue
+        shape = tuple(parameters.dimension(name) for name in rule.shape)
+        for bid in range(parameters.n_layer) if "{bid}" in rule.source else range(1):
+            yield rule.source.format(bid=bid), shape
