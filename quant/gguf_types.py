@@ -79,7 +79,7 @@ class FileType(IntEnum):
     BF16 = 32
 
 
-Value = int | float | bool | str | list[str] | list[int]
+Value = int | float | bool | str | list[str] | list[int] | list[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,11 @@ class KeyValues:
         """Set an array of strings, unless it is empty."""
         if value:
             self.items[key] = TypedValue(ValueType.ARRAY, value, ValueType.STRING)
+
+    def reals(self, key: str, value: list[float]) -> None:
+        """Set an array of 32-bit floats, unless it is empty."""
+        if value:
+            self.items[key] = TypedValue(ValueType.ARRAY, value, ValueType.FLOAT32)
 
     def sints(self, key: str, value: list[int]) -> None:
         """Set an array of signed 32-bit integers, unless it is empty."""

@@ -32,6 +32,8 @@ _ADDED_KINDS = ("bos", "eos", "sep")
 class SpecialTokens:
     """Ids by kind, and whether a kind is added to every text."""
 
+    n_vocab: int | None = None
+    """Ids from here on are passed over, as llama.cpp does for SentencePiece."""
     ids: dict[str, int] = field(default_factory=dict)
     is_added: dict[str, bool] = field(default_factory=dict)
 
@@ -56,12 +58,14 @@ def find_special_tokens(
     tokenizer: Mapping[str, Any],
     tokenizer_config: Mapping[str, Any],
     config: Mapping[str, Any],
+    *,
+    n_vocab: int | None = None,
 ) -> SpecialTokens:
     """Read the three files. Raises: CheckpointDamagedError for an impossible id."""
     names = _Names(tokenizer_config)
     for processor in _processors(tokenizer.get("post_processor")):
         names.apply(processor)
-    result = SpecialTokens(is_added=names.is_added)
+    result = SpecialTokens(n_vocab, is_added=names.is_added)
     id_of: dict[str, Any] = {}
     for token in tokenizer["added_tokens"]:
         id_of.setdefault(content_of(token) or "", token.get("id"))
@@ -70,8 +74,12 @@ def find_special_tokens(
             if isinstance(adds := tokenizer_config.get(f"add_{kind}_token"), bool):
                 result.is_added.setdefault(kind, adds)
             _set_id(result, kind, id_of.get(content_of(names.tokens.get(kind)) or ""))
+    inner = config.get("text_config")
     for kind in names.kinds:
-        _set_id(result, kind, config.get(f"{kind}_token_id"))
+        token_id = config.get(f"{kind}_token_id")
+        if token_id is None and isinstance(inner, dict):
+            token_id = inner.get(f"{kind}_token_id")
+        _set_id(result, kind, token_id)
     return result
 
 
@@ -80,6 +88,8 @@ def _set_id(result: SpecialTokens, kind: str, token_id: Any) -> None:
         return
     if not 0 <= token_id < 2**31:
         raise CheckpointDamagedError(f"the {kind} token has the impossible id {token_id}")
+    if result.n_vocab is not None and token_id >= result.n_vocab:
+        return
     result.ids[kind] = token_id
 
 

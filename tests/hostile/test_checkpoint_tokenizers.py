@@ -15,8 +15,13 @@ from tests.support.checkpoint_zoo import change_json, write_checkpoint
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model": {"type": "Unigram"}}, "byte-level BPE"),
-        ({"model": {"type": "BPE", "byte_fallback": True}}, "byte-level BPE"),
+        ({"model": {"type": "Unigram"}}, "only BPE"),
+        ({"model": {"type": "BPE", "byte_fallback": True}}, "merges"),
+        ({"model": {"type": "BPE", "byte_fallback": True, "merges": []}}, "vocabulary"),
+        (
+            {"model": {"type": "BPE", "byte_fallback": True, "merges": [], "vocab": {"a": 0}}},
+            "in a SentencePiece tokenizer",
+        ),
         ({"model": {"type": "BPE", "vocab": {}}}, "vocabulary"),
         ({"model": {"type": "BPE", "vocab": {"a": 0, "b": 0}, "merges": []}}, "two tokens"),
         ({"model": {"type": "BPE", "vocab": {"a": 1024}, "merges": []}}, "id 1024"),

@@ -1,7 +1,8 @@
 """Owns the small checkpoint of each model family, written anew from its golden file.
 
 A golden file holds the config and the names and shapes that transformers saves for it; the weights
-are seeded by their place in that list. The tokenizer is the embedded model's.
+are seeded by their place in that list. The tokenizer is the embedded model's, or a SentencePiece
+model of 900 tokens, trained on this project's own documents.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tests.support.checkpoint_files import (
 )
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "quant" / "families"
+SENTENCEPIECE = GOLDEN.parent / "sentencepiece"
 _R1_NANO = Path(__file__).parents[2] / "localr1" / "demo" / "r1-nano"
 PROMPT = [1017, 5, 17, 300, 41, 1000, 9, 77, 512, 3, 64, 250]
 """Token ids whose logits the golden files keep."""
@@ -41,17 +43,20 @@ def write_family(name: str, parent: Path) -> Path:
     """The family's checkpoint in a directory of its own under `parent`."""
     golden = read_family(name)
     directory = parent / name
-    write_family_files(directory, golden["config"])
+    write_family_files(directory, golden)
     write_safetensors(directory / "model.safetensors", seeded_weights(golden["shapes"]))
     return directory
 
 
-def write_family_files(directory: Path, config: dict[str, Any]) -> None:
+def write_family_files(directory: Path, golden: dict[str, Any]) -> None:
     """Everything of a checkpoint but its weights."""
     directory.mkdir(parents=True)
-    (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
-        shutil.copyfile(_R1_NANO / name, directory / name)
+    (directory / "config.json").write_text(json.dumps(golden["config"]), encoding="utf-8")
+    is_sentencepiece = golden.get("tokenizer") == "sentencepiece"
+    origin = SENTENCEPIECE if is_sentencepiece else _R1_NANO
+    last = "tokenizer.model" if is_sentencepiece else "generation_config.json"
+    for name in ("tokenizer.json", "tokenizer_config.json", last):
+        shutil.copyfile(origin / name, directory / name)
 
 
 def seeded_weights(shapes: dict[str, list[int]]) -> dict[str, StoredArray]:

@@ -1,7 +1,8 @@
 """Completes families/*.json: what transformers and llama.cpp make of the config in each.
 
 Needs torch, transformers (5.23 at the time) and llama.cpp's source (here: as vendored in
-llama-cpp-python 0.3.36). Write a file with `{"config": {...}}`, then from the repository's root:
+llama-cpp-python 0.3.36). Write a file with `{"config": {...}}`
+(and `"tokenizer": "sentencepiece"` if wanted), then from the repository's root:
 
     PYTHONPATH=. python tests/golden/quant/make_families.py LLAMA_CPP NAME...
 
@@ -45,9 +46,10 @@ def _complete(script: Any, name: str, scratch: Path) -> None:
     import torch
     import transformers
 
-    golden = {"config": read_family(name)["config"]}
+    known = read_family(name)
+    golden: dict[str, Any] = {key: known[key] for key in ("tokenizer", "config") if key in known}
     directory = scratch / name
-    write_family_files(directory, golden["config"])
+    write_family_files(directory, golden)
     config = transformers.AutoConfig.from_pretrained(directory)
     model_class = getattr(transformers, golden["config"]["architectures"][0])
     model_class._from_config(config).save_pretrained(scratch / "saved")

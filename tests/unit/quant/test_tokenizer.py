@@ -12,7 +12,8 @@ from quant.architecture import architecture_of
 from quant.checkpoint import Checkpoint
 from quant.gguf_types import KeyValues
 from quant.hyperparameters import read_hyperparameters
-from quant.tokenizer import TokenType, add_tokenizer
+from quant.tokenizer import add_tokenizer
+from quant.vocabulary import TokenType
 from tests.support.checkpoint_zoo import change_json, write_checkpoint, write_json
 
 
