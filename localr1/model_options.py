@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from backends.cache_types import cache_type
 from backends.parameters import FlashAttention
 from localr1.errors import UsageError
-
-KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +34,14 @@ class ModelOptions:
 
 
 def parse_kv(text: str) -> tuple[str, str]:
-    """`q8_0` or `q8_0,f16` as (type_k, type_v). Raises: UsageError naming the known types."""
-    parts = [part.strip().lower() for part in text.split(",")]
-    if len(parts) > 2 or any(part not in KV_TYPES for part in parts):
-        raise UsageError(f"--kv {text} is not a cache type", hint=f"one of {', '.join(KV_TYPES)}")
-    return parts[0], parts[-1]
+    """`q8_0` or `q8_0,f16` as (type_k, type_v).
+
+    Raises: UnsupportedParametersError naming the known types; UsageError for more than two.
+    """
+    type_k, *rest = [cache_type(part.strip()).name for part in text.split(",")]
+    if len(rest) > 1:
+        raise UsageError(f"--kv {text} names more than a K type and a V type")
+    return type_k, rest[0] if rest else type_k
 
 
 def parse_ctx(text: str | None) -> int | Literal["max"] | None:

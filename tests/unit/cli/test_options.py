@@ -4,6 +4,7 @@ import io
 
 import pytest
 
+from backends.errors import UnsupportedParametersError
 from localr1.cli.ask import read_prompt
 from localr1.errors import UsageError
 from localr1.model_options import parse_ctx, parse_kv
@@ -21,9 +22,14 @@ def test_kv_takes_one_type_or_two(text: str, expected: tuple[str, str]) -> None:
     assert parse_kv(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "q9_0", "f16,f16,f16", "f16,"])
-def test_unknown_kv_type_is_a_usage_error_that_lists_the_known(text: str) -> None:
-    with pytest.raises(UsageError) as error:
+def test_more_than_two_kv_types_are_a_usage_error() -> None:
+    with pytest.raises(UsageError):
+        parse_kv("f16,f16,f16")
+
+
+@pytest.mark.parametrize("text", ["", "q9_0", "f16,"])
+def test_unknown_kv_type_is_an_error_that_lists_the_known(text: str) -> None:
+    with pytest.raises(UnsupportedParametersError) as error:
         parse_kv(text)
 
     assert "q8_0" in error.value.hint
