@@ -16,6 +16,7 @@ from quant.errors import (
     SourceNotFoundError,
     UnsupportedError,
 )
+from quant.fp8 import fold_scales
 from quant.json_file import MIB, read_json_object
 from quant.read_safetensors import MAX_TENSORS, StoredTensor
 from quant.shard_files import find_shards, holds_weights
@@ -77,4 +78,4 @@ def open_checkpoint(source: Path) -> Checkpoint:
         if len(tensors) > MAX_TENSORS:
             raise CheckpointDamagedError(f"{directory} has over {MAX_TENSORS:,} tensors")
     shards.require_as_indexed(tensors)
-    return Checkpoint(directory, config, tensors)
+    return Checkpoint(directory, config, fold_scales(tensors, config))

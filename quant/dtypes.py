@@ -15,6 +15,8 @@ from quant.gguf_types import TensorType
 
 Array: TypeAlias = npt.NDArray[np.generic]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
+RowIndex: TypeAlias = slice | npt.NDArray[np.intp]
+"""Which rows of a matrix: a run of them, or their numbers."""
 
 BYTES_OF = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1,
@@ -26,6 +28,7 @@ NUMPY_OF: dict[str, np.dtype[np.generic]] = {
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
     "BF16": np.dtype("<u2"),
+    "F8_E4M3": np.dtype("u1"),
 }
 """How the bits of the dtypes we convert are held in numpy."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -18,13 +17,11 @@ from pathlib import Path
 
 from quant.blueprint import Blueprint, draw
 from quant.checkpoint import Checkpoint, open_checkpoint
-from quant.dtypes import BYTES_OF
 from quant.gguf_writer import padding
 from quant.output_files import OutputWriter, output_files
 from quant.read_safetensors import MappedShards, StoredTensor
 from quant.recipe import file_type_named
-from quant.slabs import encoded_slabs
-from quant.tensor_map import MappedTensor
+from quant.slabs import encoded_slabs, source_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +114,7 @@ def _write(
     n_threads: int,
     on_progress: Callable[[ConvertProgress], None],
 ) -> int:
-    bytes_total = sum(_source_bytes(item.tensor) for item in plan.tensors)
+    bytes_total = sum(source_bytes(item.tensor) for item in plan.tensors)
     n_slabs, bytes_done = writer.kept.n_slabs, writer.kept.n_read
     shards = MappedShards(
         item.tensor.source for item in plan.tensors if isinstance(item.tensor.source, StoredTensor)
@@ -133,10 +130,6 @@ def _write(
             writer.mark(n_slabs, bytes_done)
             on_progress(ConvertProgress(bytes_done, bytes_total, slab.typed.tensor.name))
     return bytes_done
-
-
-def _source_bytes(tensor: MappedTensor) -> int:
-    return math.prod(tensor.shape) * BYTES_OF[tensor.dtype]
 
 
 def _n_cores() -> int:

@@ -12,7 +12,7 @@ import math
 import mmap
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,17 @@ class StoredTensor:
     offset: int
     """From the start of the file."""
     n_bytes: int
+    scale: BlockScale | None = None
+    """Set if the file holds codes of 8 bits and `dtype` is what they become, see `quant.fp8`."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockScale:
+    """The factors that belong to the blocks of a matrix of codes."""
+
+    tensor: StoredTensor
+    block: tuple[int, int]
+    """Rows and columns that share a factor."""
 
 
 def read_tensor_table(path: Path) -> dict[str, StoredTensor]:
@@ -128,7 +139,7 @@ class MappedShards:
 
     def __init__(self, tensors: Iterable[StoredTensor]) -> None:
         self._maps: dict[Path, mmap.mmap] = {}
-        for tensor in tensors:
+        for tensor in _with_scales(tensors):
             if tensor.path not in self._maps:
                 self._maps[tensor.path] = _mapped(tensor.path)
             if tensor.offset + tensor.n_bytes > len(self._maps[tensor.path]):
@@ -143,6 +154,13 @@ class MappedShards:
             offset=tensor.offset,
         )
         return values.reshape(-1, tensor.shape[-1] if len(tensor.shape) > 1 else 1)
+
+
+def _with_scales(tensors: Iterable[StoredTensor]) -> Iterator[StoredTensor]:
+    for tensor in tensors:
+        yield tensor
+        if tensor.scale is not None:
+            yield tensor.scale.tensor
 
 
 def _mapped(path: Path) -> mmap.mmap:

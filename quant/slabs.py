@@ -13,11 +13,13 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from quant.dtypes import Array
+from quant.dtypes import Array, RowIndex
 from quant.errors import CheckpointDamagedError
+from quant.fp8 import decode_rows
 from quant.kernels import encode_rows
-from quant.read_safetensors import MappedShards
+from quant.read_safetensors import MappedShards, StoredTensor
 from quant.recipe import TypedTensor
+from quant.tensor_map import MappedTensor
 
 _SLAB_WEIGHTS = 1 << 20  # 4 MiB as float32
 _SLABS_AHEAD_PER_THREAD = 3
@@ -70,13 +72,28 @@ def _matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
     return shape[0], shape[1] if len(shape) > 1 else 1
 
 
+def source_bytes(tensor: MappedTensor) -> int:
+    """Bytes that a tensor takes in its file, or in memory if it was made."""
+    source = tensor.source
+    return source.n_bytes if isinstance(source, StoredTensor) else source.nbytes
+
+
 def _encode(typed: TypedTensor, shards: MappedShards, start: int, stop: int) -> EncodedSlab:
     tensor = typed.tensor
-    matrix = tensor.matrix(shards)
     order = tensor.row_order()
-    rows = matrix[start:stop] if order is None else matrix[order[start:stop]]
+    rows = _rows(tensor, shards, slice(start, stop) if order is None else order[start:stop])
     try:
         data = encode_rows(rows, tensor.dtype, typed.tensor_type)
     except CheckpointDamagedError as exc:
         raise CheckpointDamagedError(f"tensor {tensor.name}: {exc.message}") from exc
-    return EncodedSlab(typed, data, rows.nbytes, is_last=stop == len(matrix))
+    n_rows = _matrix_shape(tensor.shape)[0]
+    n_source_bytes = source_bytes(tensor) * (stop - start) // n_rows
+    return EncodedSlab(typed, data, n_source_bytes, is_last=stop == n_rows)
+
+
+def _rows(tensor: MappedTensor, shards: MappedShards, rows: RowIndex) -> Array:
+    source = tensor.source
+    if isinstance(source, StoredTensor) and source.scale is not None:
+        return decode_rows(source, shards, rows)
+    values: Array = tensor.matrix(shards)[rows]
+    return values

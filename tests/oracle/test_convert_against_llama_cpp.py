@@ -21,7 +21,13 @@ from tests.support.checkpoint_zoo import write_checkpoint
 _GOLDEN: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "golden" / "quant" / "converter.json").read_text(encoding="utf-8")
 )
-_LOSSLESS_TYPE = {"r1_nano": "BF16", "llama3": "BF16", "qwen2_tied": "F32", "odd_rows": "F16"}
+_LOSSLESS_TYPE = {
+    "r1_nano": "BF16",
+    "llama3": "BF16",
+    "qwen2_tied": "F32",
+    "odd_rows": "F16",
+    "fp8": "F32",
+}
 """The GGUF type that holds a checkpoint's weights as they are: what the quantiser starts from."""
 
 

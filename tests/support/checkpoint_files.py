@@ -40,6 +40,14 @@ def seeded_array(seed: int, dtype: str, shape: tuple[int, ...]) -> StoredArray:
     return as_stored(values.reshape(shape), dtype)
 
 
+def seeded_codes(seed: int, shape: tuple[int, int]) -> StoredArray:
+    """Codes of 8-bit floats (E4M3), each but the two that mean NaN."""
+    raw = np.random.PCG64(seed).random_raw(math.prod(shape))
+    codes = (raw >> np.uint64(40)).astype(np.uint8)
+    codes[(codes & 127) == 127] = 0
+    return StoredArray("F8_E4M3", shape, codes.tobytes())
+
+
 def as_stored(values: npt.NDArray[np.float32], dtype: str) -> StoredArray:
     """Float32 values in a format; bfloat16 by cutting the lower half off."""
     if dtype == "F32":

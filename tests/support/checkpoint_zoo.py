@@ -2,7 +2,8 @@
 
 Each stands for something: `llama3` for stretched rotary frequencies, tied embeddings, reordered
 rows, two shards, a model card and a vocabulary padded above its tokens; `qwen2_tied` for float32
-and enough layers for every rule of the mix; `odd_rows` for rows no block size divides.
+and enough layers for every rule of the mix; `odd_rows` for rows no block size divides; `fp8` for
+codes of 8 bits with a scale per block of 128 x 128, which the matrices are no multiples of.
 The tokenizer is the embedded model's, with another pre-tokenizer where the family wants one.
 """
 
@@ -17,6 +18,7 @@ from tests.support.checkpoint_files import (
     StoredArray,
     read_safetensors,
     seeded_array,
+    seeded_codes,
     write_safetensors,
 )
 
@@ -96,6 +98,20 @@ _ODD_ROWS_CONFIG = _QWEN2_CONFIG | {
 }
 
 
+_FP8_CONFIG = _QWEN2_CONFIG | {
+    "hidden_size": 192,
+    "intermediate_size": 320,
+    "num_hidden_layers": 2,
+    "tie_word_embeddings": False,
+    "quantization_config": {
+        "activation_scheme": "dynamic",
+        "fmt": "e4m3",
+        "quant_method": "fp8",
+        "weight_block_size": [128, 128],
+    },
+}
+
+
 def write_checkpoint(kind: str, parent: Path) -> Path:
     """The checkpoint named `kind` in a directory of its own under `parent`."""
     writers = {
@@ -104,6 +120,7 @@ def write_checkpoint(kind: str, parent: Path) -> Path:
         "llama3": _write_llama3,
         "qwen2_tied": _write_qwen2_tied,
         "odd_rows": _write_odd_rows,
+        "fp8": _write_fp8,
     }
     return writers[kind](parent)
 
@@ -148,6 +165,20 @@ def _write_odd_rows(parent: Path) -> Path:
     _write_files(directory, _ODD_ROWS_CONFIG)
     (directory / "generation_config.json").unlink()
     write_safetensors(directory / "model.safetensors", seeded_weights(_ODD_ROWS_CONFIG, "F16"))
+    return directory
+
+
+def _write_fp8(parent: Path) -> Path:
+    directory = parent / "fp8"
+    _write_files(directory, _FP8_CONFIG)
+    arrays = seeded_weights(_FP8_CONFIG, "BF16")
+    for seed, name in enumerate(list(arrays)):
+        if name.endswith("proj.weight"):
+            n_rows, n_cols = arrays[name].shape
+            arrays[name] = seeded_codes(seed, (n_rows, n_cols))
+            n_blocks = (-(-n_rows // 128), -(-n_cols // 128))
+            arrays[f"{name}_scale_inv"] = seeded_array(1000 + seed, "F32", n_blocks)
+    write_sharded(directory, arrays)
     return directory
 
 

@@ -27,6 +27,7 @@ PRETOKENIZERS = {
     "llama3": "llama-bpe",
     "qwen2_tied": "qwen2",
     "odd_rows": "qwen2",
+    "fp8": "qwen2",
 }
 OUT_TYPES = ("f32", "f16", "bf16", "q8_0")
 
