@@ -1,4 +1,4 @@
-"""Owns the options every verb takes: `--json`, `-q`, `-v`. Gives the verb an `Output`."""
+"""Owns the options every verb takes: `--json`, `-q`, `-v`, `--offline`; makes its `Output`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ def with_output(verb: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--json", "as_json", is_flag=True, help="One JSON document, or one event a line.")
     @click.option(*quiet_names, "--quiet", is_flag=True, help="No narration on stderr.")
     @click.option("-v", "--verbose", is_flag=True, help="More narration on stderr.")
+    @click.option(
+        "--offline",
+        is_flag=True,
+        expose_value=False,
+        help="Use no network. No verb of this version does.",
+    )
     @functools.wraps(verb)
     def run(*args: Any, as_json: bool, quiet: bool, verbose: bool, **kwargs: Any) -> Any:
         return verb(
