@@ -36,6 +36,17 @@ TENSOR_TYPE_OF = {"F32": TensorType.F32, "F16": TensorType.F16, "BF16": TensorTy
 """The GGUF encoding with the same bits."""
 
 
+_EXPONENT_BITS = {"F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80)}
+"""An unsigned integer of the same size, and the bits that are all set in NaN and infinity only."""
+
+
+def is_finite(values: Array, dtype: str) -> bool:
+    """Whether no value is NaN or infinite; looks at the bits and converts nothing."""
+    unsigned, mask = _EXPONENT_BITS[dtype]
+    bits = values.view(unsigned)
+    return not bool(((bits & mask) == mask).any())
+
+
 def to_float32(values: Array, dtype: str) -> Float32Array:
     """The values as float32, exactly."""
     if dtype == "BF16":

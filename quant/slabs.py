@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from quant.dtypes import Array, RowIndex
+from quant.dtypes import Array, RowIndex, is_finite
 from quant.errors import CheckpointDamagedError
 from quant.fp8 import decode_rows
 from quant.kernels import encode_rows
@@ -82,6 +82,8 @@ def _encode(typed: TypedTensor, shards: MappedShards, start: int, stop: int) -> 
     tensor = typed.tensor
     order = tensor.row_order()
     rows = _rows(tensor, shards, slice(start, stop) if order is None else order[start:stop])
+    if not is_finite(rows, tensor.dtype):
+        raise CheckpointDamagedError(f"tensor {tensor.name}: it holds NaN or infinity")
     try:
         data = encode_rows(rows, tensor.dtype, typed.tensor_type)
     except CheckpointDamagedError as exc:

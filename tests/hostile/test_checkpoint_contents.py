@@ -163,17 +163,33 @@ def test_a_shape_that_the_config_does_not_promise_is_refused(tmp_path: Path) -> 
     assert "is [95], config.json makes it [96]" in refusal(source, tmp_path).message
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_weight_that_is_no_number_is_not_quantised(value: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["F32", "F16", "BF16"])
+@pytest.mark.parametrize("file_type", ["F32", "F16", "BF16", "Q8_0", "Q4_K_M"])
+def test_a_weight_that_is_no_number_is_an_error_whatever_it_would_become(
+    value: float, dtype: str, file_type: str, tmp_path: Path
+) -> None:
     source = write_checkpoint("odd_rows", tmp_path)
     arrays = read_safetensors(source / "model.safetensors")
-    weights = np.full((1024, 96), value, np.float32)
-    arrays["lm_head.weight"] = as_stored(weights, "F16")
+    weights = np.zeros((1024, 96), np.float32)
+    weights[700, 50] = value
+    arrays["lm_head.weight"] = as_stored(weights, dtype)
     write_safetensors(source / "model.safetensors", arrays)
 
-    error = refusal(source, tmp_path)
+    error = refusal(source, tmp_path, file_type)
 
     assert error.message == "tensor output.weight: it holds NaN or infinity"
+
+
+@pytest.mark.parametrize("dtype", ["F32", "F16", "BF16"])
+def test_the_largest_number_of_a_format_is_no_infinity(dtype: str, tmp_path: Path) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    arrays = read_safetensors(source / "model.safetensors")
+    largest = 65504.0 if dtype == "F16" else 3.3895314e38
+    arrays["model.norm.weight"] = as_stored(np.full((96,), -largest, np.float32), dtype)
+    write_safetensors(source / "model.safetensors", arrays)
+
+    assert convert(source, tmp_path / "m.gguf", file_type="F32").output.is_file()
 
 
 @pytest.mark.parametrize("changes", [{"factor": 0.0}, {"low_freq_factor": 4.0}])
