@@ -18,6 +18,8 @@ from quant.gguf_types import KeyValues
 from quant.hyperparameters import Hyperparameters
 
 _MODULES = {
+    "Gemma2ForCausalLM": "quant.arch_gemma2",
+    "Gemma3ForCausalLM": "quant.arch_gemma3",
     "GraniteForCausalLM": "quant.arch_granite",
     "LlamaForCausalLM": "quant.arch_llama",
     "MistralForCausalLM": "quant.arch_mistral",
@@ -43,6 +45,8 @@ class TensorRule:
     heads: str = ""
     """`n_head` or `n_head_kv` when the rows must change from half-split to interleaved rotary
     order, else empty."""
+    shift: float = 0.0
+    """What is added to every value; for vectors only."""
 
 
 def _no_parameters(_key_values: KeyValues, _prefix: str, _parameters: Hyperparameters) -> None:
@@ -72,8 +76,12 @@ class Architecture:
     """What transformers assumes for keys that config.json may leave out."""
     states_head_dim: bool | None = None
     """Whether the metadata give the size of a head; None: if config.json does."""
+    add_standard: Callable[[KeyValues, str, Hyperparameters], None] | None = None
+    """Sizes, rotary embedding and norm, for a family that does not have the usual keys."""
     add_parameters: Callable[[KeyValues, str, Hyperparameters], None] = _no_parameters
     """Metadata beyond what every family has; the string is the family's name."""
+    unused: tuple[str, ...] = ()
+    """Tensors that a checkpoint may hold and llama.cpp does not want."""
     made_tensors: Callable[[Hyperparameters], dict[str, Float32Array]] = _no_tensors
     """Vectors that are in no checkpoint, by GGUF name; they come first in the file."""
     before_vocabulary: Callable[[KeyValues, Mapping[str, Any]], None] = _no_tokenizer_settings
@@ -98,11 +106,16 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
 
 
 def layer_rule(
-    source: str, target: str, *shape: str, is_required: bool = True, heads: str = ""
+    source: str,
+    target: str,
+    *shape: str,
+    is_required: bool = True,
+    heads: str = "",
+    shift: float = 0.0,
 ) -> TensorRule:
     """The rule for a tensor of every layer; names without what all layers share."""
     return TensorRule(
-        "model.layers.{bid}." + source, "blk.{bid}." + target, shape, is_required, heads
+        "model.layers.{bid}." + source, "blk.{bid}." + target, shape, is_required, heads, shift
     )
 
 

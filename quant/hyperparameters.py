@@ -27,6 +27,8 @@ class RopeParameters:
     """The numeric rest of `rope_scaling`: factor, beta_fast, ..."""
     n_ctx_before: int | None
     """Context the model had before it was stretched, if stated."""
+    local_theta: float | None = None
+    """Base frequency of the layers that see a sliding window only, where it differs."""
 
     def required(self, name: str) -> float:
         """An option without which the type makes no sense."""
@@ -64,6 +66,17 @@ class Hyperparameters:
     def number(self, key: str) -> float:
         """A number of the config, 0 or more. Raises: CheckpointDamagedError naming the key."""
         return _number(self.values, key)
+
+    def standard_sizes(self) -> dict[str, int]:
+        """The sizes of every family, by their names in a GGUF and in its usual order."""
+        return {
+            "block_count": self.n_layer,
+            "context_length": self.n_ctx,
+            "embedding_length": self.n_embd,
+            "feed_forward_length": self.n_ff,
+            "attention.head_count": self.n_head,
+            "attention.head_count_kv": self.n_head_kv,
+        }
 
     def dimension(self, name: str) -> int:
         """The size that a tensor rule names: one of these, or a key of the config."""
@@ -115,6 +128,14 @@ def _rope(values: Mapping[str, Any]) -> RopeParameters:
     scaling = values.get("rope_parameters") or values.get("rope_scaling") or {}
     if not isinstance(scaling, dict):
         raise CheckpointDamagedError("config.json: rope_scaling is no object")
+    local = scaling.get("sliding_attention", {})
+    scaling = scaling.get("full_attention", scaling)
+    if not isinstance(scaling, dict) or not isinstance(local, dict):
+        raise CheckpointDamagedError("config.json: rope_parameters makes no sense")
+    local_values = {"rope_theta": values.get("rope_local_base_freq"), **local}
+    local_theta = (
+        None if local_values["rope_theta"] is None else _number(local_values, "rope_theta")
+    )
     rope_type = str(scaling.get("rope_type") or scaling.get("type") or "default").lower()
     if rope_type not in _KNOWN_ROPE:
         raise UnsupportedError(
@@ -133,7 +154,7 @@ def _rope(values: Mapping[str, Any]) -> RopeParameters:
         raise CheckpointDamagedError(f"config.json: rope_theta is {theta}, below 1")
     key = "original_max_position_embeddings"
     n_ctx_before = _size(scaling, key) if key in options else None
-    return RopeParameters(rope_type, theta, options, n_ctx_before)
+    return RopeParameters(rope_type, theta, options, n_ctx_before, local_theta)
 
 
 def _size(values: Mapping[str, Any], key: str, *, maximum: int = _MAX_SIZE) -> int:

@@ -92,15 +92,7 @@ def add_model(
 ) -> None:
     """Sizes, attention and rotary embedding under the architecture's name; the file type."""
     prefix = architecture.name
-    key_values.uint(f"{prefix}.block_count", parameters.n_layer)
-    key_values.uint(f"{prefix}.context_length", parameters.n_ctx)
-    key_values.uint(f"{prefix}.embedding_length", parameters.n_embd)
-    key_values.uint(f"{prefix}.feed_forward_length", parameters.n_ff)
-    key_values.uint(f"{prefix}.attention.head_count", parameters.n_head)
-    key_values.uint(f"{prefix}.attention.head_count_kv", parameters.n_head_kv)
-    _add_rope_scaling(key_values, prefix, parameters)
-    key_values.real(f"{prefix}.rope.freq_base", parameters.rope.theta)
-    key_values.real(f"{prefix}.attention.layer_norm_rms_epsilon", parameters.rms_eps)
+    (architecture.add_standard or _add_standard)(key_values, prefix, parameters)
     states_head_dim = architecture.states_head_dim
     if parameters.has_own_head_dim if states_head_dim is None else states_head_dim:
         key_values.uint(f"{prefix}.attention.key_length", parameters.head_dim)
@@ -108,6 +100,16 @@ def add_model(
     key_values.uint("general.file_type", file_type)
     architecture.add_parameters(key_values, prefix, parameters)
     key_values.uint("general.quantization_version", QUANTIZATION_VERSION)
+
+
+def _add_standard(key_values: KeyValues, prefix: str, parameters: Hyperparameters) -> None:
+    for key, size in parameters.standard_sizes().items():
+        key_values.uint(f"{prefix}.{key}", size)
+    _add_rope_scaling(key_values, prefix, parameters)
+    key_values.real(f"{prefix}.rope.freq_base", parameters.rope.theta)
+    if parameters.rope.local_theta is not None:
+        key_values.real(f"{prefix}.rope.freq_base_swa", parameters.rope.local_theta)
+    key_values.real(f"{prefix}.attention.layer_norm_rms_epsilon", parameters.rms_eps)
 
 
 def _add_rope_scaling(key_values: KeyValues, prefix: str, parameters: Hyperparameters) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from quant.architecture import Architecture, TensorRule
 from quant.checkpoint import Checkpoint
-from quant.dtypes import TENSOR_TYPE_OF, Array, Float32Array
+from quant.dtypes import TENSOR_TYPE_OF, Array, Float32Array, to_float32
 from quant.errors import CheckpointDamagedError, UnsupportedError
 from quant.hyperparameters import Hyperparameters
 from quant.read_safetensors import MappedShards, StoredTensor
@@ -31,17 +31,27 @@ class MappedTensor:
     source: StoredTensor | Float32Array
     n_heads: int = 0
     """Above 0: rows go from half-split to interleaved rotary order within each head."""
+    shift: float = 0.0
+    """What is added to every value, in float32."""
 
     @property
     def dtype(self) -> str:
-        """The source's number format."""
-        return self.source.dtype if isinstance(self.source, StoredTensor) else "F32"
+        """The number format of the matrix: the source's, unless something is added."""
+        if not isinstance(self.source, StoredTensor) or self.shift:
+            return "F32"
+        return self.source.dtype
 
     def matrix(self, shards: MappedShards) -> Array:
-        """All values in source format, (rows, columns), not yet reordered; no copy is made."""
-        if isinstance(self.source, StoredTensor):
-            return shards.matrix(self.source)
-        return self.source.reshape(-1, 1)
+        """All values, (rows, columns), not yet reordered; no copy is made unless one is added to.
+
+        Only vectors are added to, so the copy is small.
+        """
+        if not isinstance(self.source, StoredTensor):
+            return self.source.reshape(-1, 1)
+        stored = shards.matrix(self.source)
+        if not self.shift:
+            return stored
+        return to_float32(stored, self.source.dtype) + np.float32(self.shift)
 
     def row_order(self) -> np.ndarray[tuple[int], np.dtype[np.intp]] | None:
         """Source row of each output row, or None if they are the same."""
@@ -61,7 +71,7 @@ def map_tensors(
         for name, values in architecture.made_tensors(parameters).items()
     ]
     for name, stored in checkpoint.tensors.items():
-        if name.endswith(_BUFFERS):
+        if name.endswith(_BUFFERS) or name in architecture.unused:
             continue
         if name not in rules:
             raise UnsupportedError(
@@ -101,4 +111,4 @@ def _mapped(
             f"known are {', '.join(TENSOR_TYPE_OF)}"
         )
     n_heads = {"": 0, "n_head": parameters.n_head, "n_head_kv": parameters.n_head_kv}[rule.heads]
-    return MappedTensor(target, shape, stored, n_heads)
+    return MappedTensor(target, shape, stored, n_heads, rule.shift)

@@ -44,7 +44,7 @@ def write_family(name: str, parent: Path) -> Path:
     golden = read_family(name)
     directory = parent / name
     write_family_files(directory, golden)
-    write_safetensors(directory / "model.safetensors", seeded_weights(golden["shapes"]))
+    write_safetensors(directory / "model.safetensors", seeded_weights(golden))
     return directory
 
 
@@ -59,13 +59,19 @@ def write_family_files(directory: Path, golden: dict[str, Any]) -> None:
         shutil.copyfile(origin / name, directory / name)
 
 
-def seeded_weights(shapes: dict[str, list[int]]) -> dict[str, StoredArray]:
-    """BF16 weights for the shapes; norms are near one, as trained ones are."""
-    return {name: _seeded(seed, name, shape) for seed, (name, shape) in enumerate(shapes.items())}
+def seeded_weights(golden: dict[str, Any]) -> dict[str, StoredArray]:
+    """BF16 weights for the shapes; norms act as a factor near one, as trained ones do."""
+    stores_distance_from_one = golden["config"]["model_type"].startswith("gemma")
+    return {
+        name: _seeded(
+            seed, shape, is_near_one=name.endswith("norm.weight") and not stores_distance_from_one
+        )
+        for seed, (name, shape) in enumerate(golden["shapes"].items())
+    }
 
 
-def _seeded(seed: int, name: str, shape: list[int]) -> StoredArray:
-    if not name.endswith("norm.weight"):
+def _seeded(seed: int, shape: list[int], *, is_near_one: bool) -> StoredArray:
+    if not is_near_one:
         return seeded_array(seed, "BF16", tuple(shape))
     spread = np.frombuffer(seeded_array(seed, "F32", tuple(shape)).data, "<f4")
     return as_stored((np.float32(1) + spread).reshape(shape), "BF16")

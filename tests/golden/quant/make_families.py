@@ -55,7 +55,7 @@ def _complete(script: Any, name: str, scratch: Path) -> None:
     model_class._from_config(config).save_pretrained(scratch / "saved")
     saved = read_safetensors(scratch / "saved" / "model.safetensors")
     golden["shapes"] = {tensor: list(array.shape) for tensor, array in sorted(saved.items())}
-    write_safetensors(directory / "model.safetensors", seeded_weights(golden["shapes"]))
+    write_safetensors(directory / "model.safetensors", seeded_weights(golden))
     model = model_class.from_pretrained(
         directory, dtype=torch.float32, attn_implementation="eager"
     ).eval()
