@@ -24,6 +24,7 @@ _MODULES = {
     "LlamaForCausalLM": "quant.arch_llama",
     "MistralForCausalLM": "quant.arch_mistral",
     "Olmo2ForCausalLM": "quant.arch_olmo2",
+    "Phi3ForCausalLM": "quant.arch_phi3",
     "Qwen2ForCausalLM": "quant.arch_qwen2",
     "Qwen3ForCausalLM": "quant.arch_qwen3",
     "SmolLM3ForCausalLM": "quant.arch_smollm3",
@@ -80,6 +81,8 @@ class Architecture:
     """Sizes, rotary embedding and norm, for a family that does not have the usual keys."""
     add_parameters: Callable[[KeyValues, str, Hyperparameters], None] = _no_parameters
     """Metadata beyond what every family has; the string is the family's name."""
+    has_long_rope: bool = False
+    """Whether llama.cpp knows lists of frequency factors for it."""
     unused: tuple[str, ...] = ()
     """Tensors that a checkpoint may hold and llama.cpp does not want."""
     made_tensors: Callable[[Hyperparameters], dict[str, Float32Array]] = _no_tensors

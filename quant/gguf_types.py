@@ -141,6 +141,15 @@ class KeyValues:
         if value:
             self.items[key] = TypedValue(ValueType.ARRAY, value, ValueType.INT32)
 
+    def move_behind(self, key: str, other: str) -> None:
+        """Make the key the one that follows `other`."""
+        value = self.items.pop(key)
+        for name in list(self.items):
+            moved = self.items.pop(name)
+            self.items[name] = moved
+            if name == other:
+                self.items[key] = value
+
     def move_to_end(self, key: str) -> None:
         """Make the key the last one."""
         self.items[key] = self.items.pop(key)

@@ -14,7 +14,7 @@ from quant.errors import CheckpointDamagedError, UnsupportedError
 
 _MAX_LAYERS = 512
 _MAX_SIZE = 2**31 - 1
-_KNOWN_ROPE = {"default", "linear", "yarn", "dynamic", "llama3"}
+_KNOWN_ROPE = {"default", "linear", "yarn", "dynamic", "llama3", "longrope", "su"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,8 @@ class Hyperparameters:
             "n_q": self.n_head * self.head_dim,
             "n_kv": self.n_head_kv * self.head_dim,
             "head_dim": self.head_dim,
+            "n_qkv": (self.n_head + 2 * self.n_head_kv) * self.head_dim,
+            "2 n_ff": 2 * self.n_ff,
         }
         return sizes[name] if name in sizes else self.size(name)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from quant.architecture import Architecture
 from quant.checkpoint import Checkpoint
-from quant.errors import QuantError
+from quant.errors import QuantError, UnsupportedError
 from quant.gguf_types import QUANTIZATION_VERSION, FileType, KeyValues
 from quant.hyperparameters import Hyperparameters
 from quant.model_card import first_of, origins_of, read_model_card, texts_of
@@ -92,6 +92,8 @@ def add_model(
 ) -> None:
     """Sizes, attention and rotary embedding under the architecture's name; the file type."""
     prefix = architecture.name
+    if parameters.rope.rope_type in {"longrope", "su"} and not architecture.has_long_rope:
+        raise UnsupportedError(f"config.json: {prefix} with long-rope scaling is not supported")
     (architecture.add_standard or _add_standard)(key_values, prefix, parameters)
     states_head_dim = architecture.states_head_dim
     if parameters.has_own_head_dim if states_head_dim is None else states_head_dim:

@@ -94,7 +94,8 @@ def choose_types(
     mix = MIXES[file_type]
     is_tied = all(tensor.name != "output.weight" for tensor in tensors)
     is_70b = parameters.n_layer == 80 and (
-        architecture != "llama" or parameters.n_head != parameters.n_head_kv
+        architecture == "qwen2"
+        or (architecture == "llama" and parameters.n_head != parameters.n_head_kv)
     )
     typed = []
     for tensor in sorted(tensors, key=lambda tensor: (_layer_of(tensor.name), tensor.name)):
@@ -122,7 +123,7 @@ def _output_type(tensor: MappedTensor, mix: Mix) -> TensorType:
 def _mixed_type(tensor: MappedTensor, mix: Mix, n_layer: int, *, is_70b: bool) -> TensorType:
     layer = _layer_of(tensor.name)
     chosen = mix.base
-    if tensor.name.endswith(".attn_v.weight"):
+    if tensor.name.endswith((".attn_v.weight", ".attn_qkv.weight")):
         chosen = mix.attn_v(layer, n_layer) or chosen
         if is_70b and chosen is TensorType.Q4_K:
             chosen = TensorType.Q5_K  # eight heads share it: small, and worth more bits

@@ -1,0 +1,44 @@
+"""A config that llama.cpp would run wrongly, or that makes no sense, is refused and says why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.checkpoint_families import write_family
+from tests.support.checkpoint_refusals import refusal
+from tests.support.checkpoint_zoo import change_json
+
+_LONG_ROPE = {"type": "longrope", "long_factor": [1.0] * 16, "short_factor": [1.0] * 16}
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "words"),
+    [
+        ("smollm3", {"no_rope_layers": [1, 1, 1, 1, 1]}, "no_rope_layers"),
+        ("smollm3", {"no_rope_layers": None, "no_rope_layer_interval": 3}, "no_rope_layers"),
+        ("granite", {"attention_multiplier": "much"}, "attention_multiplier"),
+        ("gemma2", {"query_pre_attn_scalar": 144}, "query_pre_attn_scalar"),
+        ("gemma2", {"layer_types": ["full_attention"] * 4}, "sliding window"),
+        ("gemma2", {"sliding_window": -1}, "sliding_window"),
+        ("gemma3", {"sliding_window_pattern": 4}, "sliding window"),
+        ("gemma3", {"attn_logit_softcapping": 50.0}, "attn_logit_softcapping"),
+        ("gemma3", {"rope_parameters": {"full_attention": 7}}, "rope_parameters"),
+        ("gemma3", {"rope_local_base_freq": "low"}, "rope_theta"),
+        ("qwen3", {"rope_scaling": _LONG_ROPE}, "long-rope"),
+        ("fused_phi", {"rope_scaling": _LONG_ROPE}, "list of 32 numbers"),
+        ("fused_phi", {"rope_scaling": _LONG_ROPE | {"long_factor": [0.0] * 32}}, "holds 0.0"),
+        ("fused_phi", {"partial_rotary_factor": 2}, "partial_rotary_factor"),
+        ("fused_phi", {"original_max_position_embeddings": 1}, "cannot be stretched"),
+        ("fused_phi", {"sliding_window": 0}, "sliding_window"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_refused(
+    family: str, changes: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    source = write_family(family, tmp_path)
+    change_json(source / "config.json", **changes)
+
+    assert words in refusal(source, tmp_path).message
