@@ -71,7 +71,7 @@ def output_files(
     except BaseException as exc:
         about_disk = isinstance(exc, DiskFullError | OutputNotWritableError | OutputExistsError)
         is_final = isinstance(exc, QuantError) and not about_disk
-        writer.stop(keeps=journal.mark.n_written > 0 and not is_final)
+        writer.stop(may_keep=not is_final)
         raise
     finally:
         journal.close()
@@ -153,12 +153,12 @@ class OutputWriter:
             self._journal.remove()
             self._flusher.shutdown()
 
-    def stop(self, *, keeps: bool) -> None:
+    def stop(self, *, may_keep: bool) -> None:
         """Close everything after a failure, and remove what no later run can use."""
-        self._flusher.shutdown()
+        self._flusher.shutdown()  # waits for the mark that is being made
         if self._descriptor >= 0:
             os.close(self._descriptor)
-        if not keeps:
+        if not may_keep or self._journal.mark == Mark():
             with contextlib.suppress(OSError):  # the failure itself is what must be told
                 self._remove_parts()
                 self._journal.remove()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from quant.blueprint import Blueprint, draw
 from quant.checkpoint import Checkpoint, open_checkpoint
+from quant.errors import CheckpointDamagedError
 from quant.gguf_writer import padding
 from quant.output_files import OutputWriter, output_files
 from quant.read_safetensors import MappedShards, StoredTensor
@@ -103,7 +104,10 @@ def _fingerprint(checkpoint: Checkpoint, plan: Blueprint) -> str:
         digest.update(file.header)
     digest.update(json.dumps(checkpoint.config, sort_keys=True).encode())
     for path in sorted({tensor.path for tensor in checkpoint.tensors.values()}):
-        status = path.stat()
+        try:
+            status = path.stat()
+        except OSError as exc:
+            raise CheckpointDamagedError(f"cannot read {path}: {exc.strerror}") from exc
         digest.update(f"{path.name}\n{status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 

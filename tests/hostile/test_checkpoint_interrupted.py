@@ -30,6 +30,8 @@ from localr1.cli.main import run
 sys.exit(run(["convert", sys.argv[1], "-o", sys.argv[2]]))
 """
 
+_WITH_ROOM_FOR_300_KB = _WITH_ROOM_FOR_100_KB.replace("100_000", "300_000")
+
 _OFTEN_MARKED = """
 from quant import output_files
 output_files.MARK_EVERY_BYTES = 1000
@@ -126,3 +128,21 @@ def test_a_disk_that_fills_up_gives_one_line_and_exit_code_9(tmp_path: Path) -> 
     assert done.stderr.startswith("localr1: the disk filled up while writing")
     assert done.stderr.count("\n") == 1
     assert list(outputs.iterdir()) == []
+
+
+def test_a_conversion_that_ran_out_of_disk_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+
+    full = _run(_OFTEN_MARKED + _WITH_ROOM_FOR_300_KB, source, outputs / "model.gguf")
+    kept = sorted(path.name for path in outputs.iterdir())
+    went_on = _run(_CONVERTED, source, outputs / "model.gguf")
+
+    assert full.returncode == 9
+    assert kept == [".model.gguf.1.part", ".model.gguf.journal"]
+    assert went_on.returncode == 0
+    assert "were kept from an earlier run" in went_on.stderr
+    convert(source, tmp_path / "undisturbed.gguf")
+    expected = (tmp_path / "undisturbed.gguf").read_bytes()
+    assert (outputs / "model.gguf").read_bytes() == expected
