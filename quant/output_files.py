@@ -185,7 +185,9 @@ class OutputWriter:
                 path.unlink(missing_ok=True)
 
     def _require_space(self) -> None:
-        n_bytes = sum(file.n_bytes for file in self._files) - self.kept.n_written
+        # a part may reach beyond the last mark: that room is ours already
+        n_there = sum(max(_size(self._part(number)), 0) for number in range(len(self._files)))
+        n_bytes = sum(file.n_bytes for file in self._files) - max(n_there, self.kept.n_written)
         n_free = shutil.disk_usage(self._target.parent).free
         if n_free < n_bytes:
             raise DiskFullError(

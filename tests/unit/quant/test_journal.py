@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,18 @@ def test_an_interruption_between_the_names_is_made_good(
         assert (writer.kept.n_slabs, writer.kept.n_written) == (2, 4)
 
     assert [path.read_bytes() for path in sorted(tmp_path.iterdir())] == [b"ab", b"cd"]
+
+
+@pytest.mark.usefixtures("marked_often")
+def test_room_that_a_part_takes_beyond_its_mark_is_not_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out.gguf"
+    _interrupted(path, KeyboardInterrupt())  # two bytes are marked, three are there
+    usage = shutil.disk_usage(tmp_path)._replace(free=3)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+
+    with output_files(path, _file(path, 6), _PRINT) as writer:
+        writer.write(b"cdef")
+
+    assert path.read_bytes() == b"abcdef"
