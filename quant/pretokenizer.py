@@ -17,6 +17,14 @@ _REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _ONE_DIGIT = _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}" + _REST
 _THREE_DIGITS = _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}" + _REST
 
+_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_CASED_WORDS = (
+    rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+%s|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*%s"
+)
+_PATHS = r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_GPT_4O = _CASED_WORDS % (_CONTRACTIONS + "?", _CONTRACTIONS + "?") + r"|\p{N}{1,3}" + _PATHS
+_TEKKEN = _CASED_WORDS % ("", "") + r"|\p{N}" + _PATHS
+
 _BYTES = "bytes"
 _BYTES_AND_GPT2_WORDS = "bytes, gpt2 words"
 _SINGLE_DIGITS = "single digits"
@@ -25,6 +33,8 @@ _NAMES: dict[tuple[tuple[str, ...], bool], str] = {
     ((_ONE_DIGIT, _BYTES), False): "qwen2",
     ((_THREE_DIGITS, _BYTES), True): "llama-bpe",
     ((_THREE_DIGITS, _BYTES), False): "smaug-bpe",
+    ((_GPT_4O, _BYTES), False): "gpt-4o",
+    ((_TEKKEN, _BYTES), True): "tekken",
     ((_BYTES_AND_GPT2_WORDS,), False): "gpt-2",
     ((_SINGLE_DIGITS, _BYTES_AND_GPT2_WORDS), False): "smollm",
 }
