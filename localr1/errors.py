@@ -11,6 +11,7 @@
     │   ├── EngineDiedError      7  died while working
     │   └── EngineRefusedError   7  is alive but llama.cpp said no (load failed, bad request)
     ├── ContextOverflowError     8  the prompt is longer than the context
+    ├── NoRoomError              9  the disk that stdout or the cache is on is full
     └── ReaderLeftError        130  whoever read our stdout closed it
 
 `quant.errors.QuantError` and `backends.errors.BackendError` are trees of their own with the same
@@ -132,6 +133,13 @@ class ContextOverflowError(LocalR1Error):
         )
         self.n_prompt = n_prompt
         self.n_ctx = n_ctx
+
+
+class NoRoomError(LocalR1Error):
+    """There is no room where we have to write."""
+
+    code = "disk_full"
+    exit_code = EXIT_DISK_FULL
 
 
 class ReaderLeftError(LocalR1Error):

@@ -32,6 +32,10 @@ class ModelOptions:
     sampling: Mapping[str, float] = field(default_factory=dict)
     """Only what was given: keys are the field names of `Sampling`."""
 
+    def __post_init__(self) -> None:
+        if "" in self.stop:
+            raise UsageError("--stop needs a text to stop at")
+
 
 def parse_kv(text: str) -> tuple[str, str]:
     """`q8_0` or `q8_0,f16` as (type_k, type_v).

@@ -8,7 +8,8 @@ QuantError
 ├── KernelsMissingError        7  llama.cpp's quantiser is not installed
 ├── DiskFullError              9  no room for the output
 ├── OutputNotWritableError     2  the output's directory does not let us
-└── OutputExistsError          2  will not overwrite without being told to
+├── OutputExistsError          2  will not overwrite without being told to
+└── BadRequestError            2  no such type, or no size
 """
 
 from __future__ import annotations
@@ -81,6 +82,13 @@ class OutputBusyError(QuantError):
     """Another process is writing the same output."""
 
     code = "output_busy"
+    exit_code = 2
+
+
+class BadRequestError(QuantError):
+    """What was asked for does not exist; the checkpoint is not to blame."""
+
+    code = "usage"
     exit_code = 2
 
 

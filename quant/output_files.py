@@ -238,9 +238,11 @@ class OutputWriter:
 def require_free_target(path: Path, *, overwrite: bool) -> None:
     """Raises: OutputExistsError unless the target is free or a file that may be overwritten."""
     with explained(path):
-        is_directory, exists = path.is_dir(), path.exists()
+        is_directory, is_file, exists = path.is_dir(), path.is_file(), path.exists()
     if is_directory:
         raise OutputExistsError(f"{path} is a directory", hint="name a file")
+    if exists and not is_file:  # a device or a pipe: a rename would put a file in its place
+        raise OutputNotWritableError(f"{path} is no regular file", hint="name a file")
     if exists and not overwrite:
         raise OutputExistsError(f"{path} exists", hint="overwrite it with --force")
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from quant.errors import UnsupportedError
+from quant.errors import BadRequestError
 from quant.gguf_types import FileType, TensorType, block_weights
 from quant.hyperparameters import Hyperparameters
 from quant.tensor_map import MappedTensor
@@ -74,12 +74,12 @@ class TypedTensor:
 
 
 def file_type_named(name: str) -> FileType:
-    """The file type by its name in any case. Raises: UnsupportedError listing the known ones."""
+    """The file type by its name in any case. Raises: BadRequestError listing the known ones."""
     try:
         return FileType[name.upper()]
     except KeyError as exc:
         known = ", ".join(file_type.name for file_type in FileType)
-        raise UnsupportedError(f"the type {name[:40]!r} is unknown; known are {known}") from exc
+        raise BadRequestError(f"the type {name[:40]!r} is unknown; known are {known}") from exc
 
 
 def choose_types(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from quant.errors import UnsupportedError
+from quant.errors import BadRequestError, UnsupportedError
 from quant.gguf_types import KeyValues
 from quant.gguf_writer import TensorEntry, encode_header, file_bytes, padding
 from quant.output_files import OutputFile
@@ -21,10 +21,13 @@ _UNITS = {"M": 10**6, "G": 10**9}
 
 
 def parse_size(text: str) -> int:
-    """Bytes of a size such as 500M or 4G; units are decimal, as in llama.cpp."""
+    """Bytes of a size such as 500M or 4G; units are decimal, as in llama.cpp.
+
+    Raises: BadRequestError.
+    """
     match = _SIZE.fullmatch(text.strip())
     if match is None or int(match[1]) == 0:
-        raise UnsupportedError(f"{text[:40]!r} is no size of a file", hint="say 4G or 500M")
+        raise BadRequestError(f"{text[:40]!r} is no size of a file", hint="say 4G or 500M")
     return int(match[1]) * _UNITS[match[2].upper()]
 
 

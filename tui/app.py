@@ -43,6 +43,11 @@ class ChatApp(App[int]):
                 run = functools.partial(screen.run_action, key.action)
                 yield SystemCommand(key.description.capitalize(), key.shown, run)
 
+    @property
+    def exit_code(self) -> int:
+        """The program's: that of the last reply."""
+        return self._bridge.exit_code
+
     def close_conversation(self) -> None:
         """End the engine; waits a few seconds at most."""
         self._bridge.close()
@@ -64,4 +69,4 @@ def run(conversation: Conversation) -> int:
         app.close_conversation()
     if app._exception is not None:  # noqa: SLF001 - Textual keeps it and has no way to ask
         raise app._exception  # noqa: SLF001
-    return app.return_code or 0
+    return app.return_code or app.exit_code

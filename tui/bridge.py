@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, SimpleQueue
 
 from localr1.chat.conversation import Conversation
+from localr1.errors import EXIT_CODE_OF
 from localr1.events import Answer, End, EndState, Error, Event, Progress, Thinking
 
 _CLOSE_TIMEOUT_S = 5.0  # the engine gets SIGTERM and then SIGKILL well within this
@@ -28,6 +29,9 @@ class Bridge:
         self._conversation = conversation
         self._events: SimpleQueue[Event | None] = SimpleQueue()
         self._n_running = 0
+        self._error_code = ""
+        self.exit_code = 0
+        """What the last load or reply stands for; the program's, when it ends now."""
 
     @property
     def is_busy(self) -> bool:
@@ -72,6 +76,7 @@ class Bridge:
     def _run(self, job: _Job) -> None:
         try:
             for event in job():
+                self._note(event)
                 self._events.put(event)
         except Exception as exc:  # noqa: BLE001 - the edge of the thread: it must not die unheard
             message = f"unexpected {type(exc).__name__}: {exc}"
@@ -79,6 +84,13 @@ class Bridge:
             self._events.put(End(state=EndState.FAILED, reason="error"))
         finally:
             self._events.put(None)
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, Error):
+            self._error_code = event.code
+        elif isinstance(event, End):
+            has_failed = event.state is EndState.FAILED
+            self.exit_code = EXIT_CODE_OF.get(self._error_code, 1) if has_failed else 0
 
     def _take(self) -> Iterator[Event]:
         while True:

@@ -62,16 +62,27 @@ def read_prompt(words: tuple[str, ...]) -> str:
 
     Raises: UsageError if there is neither, or if stdin is not text.
     """
-    try:
-        if words:
-            parts = [sys.stdin.read() if word == "-" else word for word in words]
-        elif not sys.stdin.isatty():
-            parts = [sys.stdin.read()]
-        else:
-            raise UsageError("no question", hint='for example: localr1 ask demo "What is 7 × 6?"')
-    except UnicodeDecodeError as exc:
-        raise UsageError(f"stdin is not UTF-8 text: {exc}") from exc
-    text = " ".join(parts)
+    if words:
+        parts = [_read_stdin() if word == "-" else word for word in words]
+    elif sys.stdin is not None and not sys.stdin.isatty():
+        parts = [_read_stdin()]
+    else:
+        raise UsageError("no question", hint='for example: localr1 ask demo "What is 7 × 6?"')
+    return checked_question(" ".join(parts))
+
+
+def checked_question(text: str) -> str:
+    """The question, if it is one. Raises: UsageError."""
     if not text.strip():
         raise UsageError("the question is empty")
+    if not text.isprintable() and any("\ud800" <= char <= "\udfff" for char in text):
+        raise UsageError("the question is not UTF-8 text")  # bytes that the shell passed on
     return text
+
+
+def _read_stdin() -> str:
+    # the text layer lets broken bytes through in some locales
+    try:
+        return sys.stdin.buffer.read().decode("utf-8") if sys.stdin is not None else ""
+    except UnicodeDecodeError as exc:
+        raise UsageError(f"stdin is not UTF-8 text: {exc}") from exc

@@ -50,7 +50,7 @@ def wants_plain(output: Output, *, plain: bool) -> bool:
 
 def has_terminal() -> bool:
     """Whether a person sits at both ends."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
 def converse(output: Output, conversation: Conversation, *, is_plain: bool) -> int:

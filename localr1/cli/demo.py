@@ -6,7 +6,7 @@ from contextlib import closing
 
 import click
 
-from localr1.cli.ask import ask_once
+from localr1.cli.ask import ask_once, checked_question
 from localr1.cli.chat import converse, has_terminal, wants_plain
 from localr1.cli.linear import LinearSkin
 from localr1.cli.model_options import with_model_options
@@ -43,6 +43,8 @@ def command(output: Output, once: str | None, model_options: ModelOptions, *, pl
         for line in lines(plan):
             output.narrate(line)
 
+    if once is not None:
+        checked_question(once)
     question = once if once is not None or plain or has_terminal() else _QUESTION
     skin = LinearSkin(output, shows_memory=True)
     with closing(

@@ -7,6 +7,8 @@ textual. This is one of the three places that catch everything: no user ever see
 from __future__ import annotations
 
 import importlib
+import io
+import sys
 import tempfile
 import traceback
 from pathlib import Path
@@ -16,8 +18,15 @@ import click
 
 from backends.errors import BackendError
 from localr1 import __version__
-from localr1.cli.output import Output
-from localr1.errors import EXIT_INTERRUPTED, EXIT_UNEXPECTED, EXIT_USAGE, LocalR1Error, UsageError
+from localr1.cli.output import NO_ROOM, Output
+from localr1.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_UNEXPECTED,
+    EXIT_USAGE,
+    LocalR1Error,
+    NoRoomError,
+    UsageError,
+)
 from quant.errors import QuantError
 
 _VERBS: dict[str, str] = {
@@ -75,6 +84,9 @@ def cli(ctx: click.Context) -> None:
 
 def run(argv: list[str]) -> int:
     """Run the command line and return its exit code; every failure is one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a letter is no failure
     try:
         result: Any = cli.main(args=argv, prog_name="localr1", standalone_mode=False)
     except click.exceptions.Exit as exit_:
@@ -83,7 +95,8 @@ def run(argv: list[str]) -> int:
         Output().narrate("localr1: interrupted")
         return EXIT_INTERRUPTED
     except click.ClickException as exc:
-        Output().error(UsageError(exc.format_message(), hint="see localr1 --help"))
+        usage = UsageError(exc.format_message(), hint="see localr1 --help")
+        Output(as_json="--json" in argv).error(usage)
         return EXIT_USAGE
     except Exception as exc:  # noqa: BLE001 - the outermost edge of the process
         return _failed(exc, as_json="--json" in argv)
@@ -95,6 +108,9 @@ def _failed(exc: Exception, *, as_json: bool) -> int:
     if isinstance(exc, LocalR1Error | QuantError | BackendError):
         output.error(exc)
         return exc.exit_code
+    if isinstance(exc, OSError) and exc.errno in NO_ROOM:  # click writes the help by itself
+        output.error(NoRoomError("there is no room left to write to"))
+        return NoRoomError.exit_code
     with tempfile.NamedTemporaryFile(
         "w", prefix="localr1-error-", suffix=".txt", delete=False
     ) as report:

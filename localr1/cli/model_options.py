@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -10,6 +11,19 @@ import click
 
 from backends.parameters import FlashAttention
 from localr1.model_options import ModelOptions, parse_ctx, parse_kv
+
+
+class _FiniteRange(click.FloatRange):
+    """A range that `nan` and `inf` are outside of."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return number
+
 
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed")
 _OPTIONS = (
@@ -49,11 +63,11 @@ _OPTIONS = (
     click.option("--system", help="System prompt."),
     click.option("--max-tokens", type=click.IntRange(min=1), help="Longest reply, in tokens."),
     click.option("--stop", multiple=True, help="End the answer at this text (may be repeated)."),
-    click.option("--temp", "temperature", type=click.FloatRange(min=0), help="0 is greedy."),
+    click.option("--temp", "temperature", type=_FiniteRange(min=0), help="0 is greedy."),
     click.option("--top-k", type=click.IntRange(min=0), help="0 is off."),
-    click.option("--top-p", type=click.FloatRange(0, 1)),
-    click.option("--min-p", type=click.FloatRange(0, 1)),
-    click.option("--repeat-penalty", type=click.FloatRange(min=0, min_open=True)),
+    click.option("--top-p", type=_FiniteRange(0, 1)),
+    click.option("--min-p", type=_FiniteRange(0, 1)),
+    click.option("--repeat-penalty", type=_FiniteRange(min=0, min_open=True)),
     click.option("--seed", type=click.IntRange(0, 2**32 - 2), help="Makes sampling repeatable."),
 )
 

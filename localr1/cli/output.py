@@ -7,17 +7,20 @@ Everything foreign goes through `safe_text` here, once more: a gate that costs n
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from localr1.errors import ReaderLeftError
+from localr1.errors import NoRoomError, ReaderLeftError
 from localr1.terminal_text import safe_line, safe_text
 from localr1.units import format_duration
 
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _REDRAW_S = 0.1
 _STYLES = {"dim": "\x1b[2m", "bold": "\x1b[1m", "red": "\x1b[31m"}
 
@@ -56,8 +59,8 @@ class Output:
         self.as_json = as_json
         self.quiet = quiet
         self.verbose = verbose
-        self._stdout = sys.stdout if stdout is None else stdout
-        self._stderr = sys.stderr if stderr is None else stderr
+        self._stdout = _usable(sys.stdout if stdout is None else stdout)
+        self._stderr = _usable(sys.stderr if stderr is None else stderr)
         self._has_progress = False
         self._drawn_s = 0.0
         self._started_s = time.monotonic()
@@ -132,21 +135,28 @@ class Output:
         try:
             self._stdout.write(text)
             self._stdout.flush()
-        except BrokenPipeError as exc:
+        except OSError as exc:
             _point_to_nowhere(self._stdout)
+            if exc.errno in NO_ROOM:
+                raise NoRoomError("there is no room left to write stdout to") from exc
             raise ReaderLeftError from exc
 
     def _to_stderr(self, text: str) -> None:
         try:
             self._stderr.write(text)
             self._stderr.flush()
-        except BrokenPipeError:
-            _point_to_nowhere(self._stderr)  # nobody listens to the narration: go on without
+        except OSError:
+            _point_to_nowhere(self._stderr)  # nobody gets the narration: go on without
 
     def _styled(self, text: str, style: str) -> str:
         if not style or not self._stderr.isatty() or os.environ.get("NO_COLOR"):
             return text
         return f"{_STYLES[style]}{text}\x1b[0m"
+
+
+def _usable(stream: TextIO | None) -> TextIO:
+    """The stream; a place for nothing instead of one that was closed before we began."""
+    return Path(os.devnull).open("w", encoding="utf-8") if stream is None else stream
 
 
 def _point_to_nowhere(stream: TextIO) -> None:

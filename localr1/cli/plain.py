@@ -42,10 +42,13 @@ def run_plain(output: Output, conversation: Conversation) -> int:
 def _read_line(output: Output) -> str | None:
     output.narrate("> ", end="")
     try:
-        return input()
+        return input().encode(errors="replace").decode()
     except EOFError:
         output.narrate("")
         return None
+    except UnicodeDecodeError:
+        output.narrate("that was not UTF-8 text")
+        return ""
     except KeyboardInterrupt:
         output.narrate("\n(/exit or Ctrl-D leaves)")
         return ""

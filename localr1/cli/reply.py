@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 
 from localr1.chat.conversation import Conversation
@@ -17,9 +17,13 @@ def run_reply(conversation: Conversation, skin: LinearSkin, events: Iterable[Eve
     The first Ctrl-C stops the reply, and what was said stays; a second one interrupts the program.
     """
     exit_code = 0
-    with _stops_on_interrupt(conversation):
-        for event in events:
-            exit_code = skin.show(event) or exit_code
+    try:
+        with _stops_on_interrupt(conversation):
+            for event in events:
+                exit_code = skin.show(event) or exit_code
+    finally:
+        if isinstance(events, Generator):
+            events.close()  # a reply that cannot be shown must not go on
     return exit_code
 
 

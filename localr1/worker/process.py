@@ -210,7 +210,7 @@ class ChildProcess:
 
     def _declare(self, returncode: int | None) -> EngineDiedError:
         death = explain_death(f"the {self._name}", returncode, self.log_tail())
-        hint = death.hint or f"its log: {self.log_path}"
+        hint = "; ".join(part for part in (death.hint, f"its log: {self.log_path}") if part)
         self._death = EngineDiedError(
             death.message, hint=hint, is_device_failure=death.is_device_failure
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -177,6 +178,10 @@ def test_plain_chat_remembers_and_forgets(r1_nano: Path, tmp_path: Path) -> None
         pytest.param(("ask", "demo", "hi", "--kv", "q9"), 2, "q9", id="unknown cache type"),
         pytest.param(("ask", "demo", "hi", "--device", "cuda7"), 3, "CPU", id="unknown device"),
         pytest.param(("ask", "demo", "hi", "--temp", "hot"), 2, "hot", id="bad number"),
+        pytest.param(("ask", "demo", "hi", "--temp", "nan"), 2, "nan", id="not a number"),
+        pytest.param(("ask", "demo", "hi", "--stop", ""), 2, "--stop", id="nothing to stop at"),
+        pytest.param(("demo", "--once", " "), 2, "empty", id="empty question"),
+        pytest.param(("convert", "tests", "-q", "Q9"), 2, "Q4_K_M", id="unknown type"),
         pytest.param(("chat", "demo"), 2, "--plain", id="interface without a terminal"),
         pytest.param(("nonsense",), 2, "nonsense", id="unknown verb"),
     ],
@@ -191,3 +196,40 @@ def test_bad_input_is_one_line_with_its_exit_code(
     assert len(run.stderr.splitlines()) == 1
     assert run.stderr.startswith("localr1: ")
     assert says in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code"),
+    [
+        pytest.param("2>/dev/full", 0, id="no room for the narration"),
+        pytest.param("2>&-", 0, id="stderr closed"),
+        pytest.param(">/dev/full", 9, id="no room for the answer"),
+    ],
+)
+def test_streams_that_take_nothing_are_no_bug(
+    redirection: str, code: int, r1_nano: Path, tmp_path: Path
+) -> None:
+    command = shlex.join([*COMMAND, "ask", str(r1_nano), "What is 12 + 8 * 3?", "--temp", "0"])
+
+    run = subprocess.run(
+        ["sh", "-c", f"{command} {redirection}"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=environment(tmp_path),
+        check=False,
+    )
+
+    assert run.returncode == code
+    assert run.stdout == ("The answer is **36**.\n" if code == 0 else "")
+    assert "bug" not in run.stderr
+
+
+def test_cache_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "localr1").write_text("a file where a directory should be")
+
+    run = localr1("ask", "demo", "hi", home=tmp_path)
+
+    assert run.code == 2
+    assert "LOCALR1_HOME" in run.stderr
+    assert len(run.stderr.splitlines()) == 1

@@ -14,3 +14,10 @@ class FakeStream(io.StringIO):
 
     def isatty(self) -> bool:
         return self._is_terminal
+
+
+class TextInput(io.TextIOWrapper):
+    """Bytes on stdin, through a pipe."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(io.BytesIO(data), encoding="utf-8")

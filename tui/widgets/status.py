@@ -13,6 +13,7 @@ from localr1.terminal_text import safe_line
 from localr1.units import format_bytes
 from tui.meters import format_speed
 
+_SHORTEST_NAME = 8
 _BAR_CELLS = 16
 
 
@@ -72,16 +73,15 @@ def draw_status(status: Status, width: int) -> Content:
     else:
         left = Content.styled(f"● {status.activity.value}", _STYLES.get(status.activity, "$text"))
         left += Content.styled(_progress(status.progress), "$text")
-    parts = [
-        safe_line(status.model),
-        _context(status),
-        _speed(status),
-        _buffers(status),
-        _resident(status),
-    ]
-    shown = [part for part in parts if part]
-    while shown and left.cell_length + len(" · ".join(shown)) + 2 > width:
-        shown.pop(0 if len(shown) > 1 and status.hint else -1)
+    model = safe_line(status.model)
+    numbers = [_context(status), _speed(status), _resident(status), _buffers(status)]
+    shown = [part for part in (model, *numbers) if part]
+    while shown and (excess := left.cell_length + len(" · ".join(shown)) + 2 - width) > 0:
+        # the name gives way first, then what is said last
+        if shown[0] == model and len(model) - excess >= _SHORTEST_NAME and not status.hint:
+            shown[0] = model[: len(model) - excess - 1] + "…"
+        else:
+            shown.pop(0 if len(shown) > 1 and status.hint else -1)
     right = Content.styled(" · ".join(shown), "$text-muted")
     return left + Content(" " * max(width - left.cell_length - right.cell_length, 1)) + right
 

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import io
-
 import pytest
 
 from backends.errors import UnsupportedParametersError
 from localr1.cli.ask import read_prompt
 from localr1.errors import UsageError
-from localr1.model_options import parse_ctx, parse_kv
-from tests.support.streams import FakeStream
+from localr1.model_options import ModelOptions, parse_ctx, parse_kv
+from tests.support.streams import FakeStream, TextInput
 
 
 @pytest.mark.parametrize(
@@ -46,7 +44,7 @@ def test_unknown_kv_type_is_an_error_that_lists_the_known(text: str) -> None:
 def test_question_comes_from_words_and_stdin(
     words: tuple[str, ...], stdin: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+    monkeypatch.setattr("sys.stdin", TextInput(stdin.encode()))
 
     assert read_prompt(words) == expected
 
@@ -60,7 +58,7 @@ def test_no_question_on_a_terminal_is_a_usage_error(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("text", ["", " \n"])
 def test_empty_question_is_a_usage_error(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    monkeypatch.setattr("sys.stdin", TextInput(text.encode()))
 
     with pytest.raises(UsageError):
         read_prompt(())
@@ -75,3 +73,27 @@ def test_context_is_a_number_or_max(text: str | None, expected: int | str | None
 def test_other_contexts_are_usage_errors(text: str) -> None:
     with pytest.raises(UsageError):
         parse_ctx(text)
+
+
+def test_bytes_that_are_no_text_are_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", TextInput(b"\xff\xfe\x80"))
+
+    with pytest.raises(UsageError, match="UTF-8"):
+        read_prompt(())
+
+
+def test_words_that_are_no_text_are_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="UTF-8"):
+        read_prompt(("\udcff7*6",))
+
+
+def test_stdin_that_was_closed_is_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+
+    with pytest.raises(UsageError, match="no question"):
+        read_prompt(())
+
+
+def test_empty_stop_text_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="--stop"):
+        ModelOptions(stop=("",))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quant.architecture import architecture_of
-from quant.errors import UnsupportedError
+from quant.errors import BadRequestError
 from quant.gguf_types import FileType, TensorType
 from quant.hyperparameters import Hyperparameters, read_hyperparameters
 from quant.read_safetensors import StoredTensor
@@ -78,5 +78,5 @@ def test_types_are_named_in_any_case(name: str) -> None:
 
 
 def test_an_unknown_type_lists_the_known_ones() -> None:
-    with pytest.raises(UnsupportedError, match="F32, F16, Q4_0, Q8_0, Q4_K_S, Q4_K_M, BF16"):
+    with pytest.raises(BadRequestError, match="F32, F16, Q4_0, Q8_0, Q4_K_S, Q4_K_M, BF16"):
         file_type_named("q3_k_xxl")

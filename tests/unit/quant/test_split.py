@@ -7,7 +7,7 @@ import pytest
 
 from localr1.cli.main import run
 from quant.blueprint import dry_run
-from quant.errors import UnsupportedError
+from quant.errors import BadRequestError, UnsupportedError
 from quant.gguf_types import KeyValues, TensorType
 from quant.gguf_writer import TensorEntry
 from quant.pipeline import ConvertProgress, convert
@@ -65,7 +65,7 @@ def test_sizes_are_decimal(text: str, n_bytes: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "4", "0G", "-1G", "4T", "4 G", "1.5G", "9" * 20 + "G"])
 def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(UnsupportedError, match="is no size"):
+    with pytest.raises(BadRequestError, match="is no size"):
         parse_size(text)
 
 

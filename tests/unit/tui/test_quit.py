@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterator
 from functools import partialmethod
@@ -11,7 +12,7 @@ import pytest
 from textual.app import App
 
 from localr1.events import Event, Progress
-from tests.support.fake_conversation import FakeConversation, Gate, reply
+from tests.support.fake_conversation import FakeConversation, Gate, failure, reply
 from tests.support.tui_pilot import Driver, drive
 from tui import bridge
 from tui.app import ChatApp, run
@@ -126,3 +127,24 @@ def test_failure_of_the_interface_is_raised_after_closing_and_shows_no_locals(
 
     assert conversation.is_closed
     assert "what the user wrote" not in "".join(capfd.readouterr())
+
+
+def _has_asked(conversation: FakeConversation, n_asked: int) -> bool:
+    return len(conversation.asked) == n_asked
+
+
+def test_exit_code_is_that_of_the_last_reply() -> None:
+    conversation = FakeConversation([failure("engine_died"), reply(answer="fine")])
+    codes: list[int] = []
+
+    async def scenario(driver: Driver) -> None:
+        for n_asked in (1, 2):
+            await driver.until_idle()
+            await driver.send("hi")
+            await driver.until(functools.partial(_has_asked, conversation, n_asked))
+            await driver.until_idle()
+            codes.append(driver.app.exit_code)
+
+    drive(conversation, scenario)
+
+    assert codes == [7, 0]
