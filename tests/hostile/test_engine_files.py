@@ -24,7 +24,7 @@ _DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "cut in the header": lambda data: data[:2000],
     "cut in the tensors": lambda data: data[: len(data) // 2],
     "last byte missing": lambda data: data[:-1],
-    "wrong magic": lambda data: b"XXXX" + data[4:],
+    "wrong magic": lambda data: b"NOPE" + data[4:],
     "version from the future": lambda data: data[:4] + b"\xff\xff\xff\x7f" + data[8:],
     "more tensors than bytes": lambda data: data[:8] + b"\xff" * 7 + b"\x0f" + data[16:],
     "text": lambda data: b"root:x:0:0\n" * 1000,
@@ -58,7 +58,7 @@ def test_engine_that_refused_a_file_loads_the_next_one(
 
 def test_wrong_magic_is_named(engine: Engine, tmp_path: Path) -> None:
     path = tmp_path / "not.gguf"
-    path.write_bytes(b"XXXX" + bytes(1000))
+    path.write_bytes(b"NOPE" + bytes(1000))
 
     with pytest.raises(EngineRefusedError, match="invalid magic"):
         load(engine, parameters_for(path))

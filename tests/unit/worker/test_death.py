@@ -24,7 +24,7 @@ ggml_metal_synchronize: error: command buffer 0 failed with status 5
 error: Insufficient Memory (00000008:kIOGPUCommandBufferCallbackErrorOutOfMemory)
 """
 _WRONG_MAGIC = """\
-gguf_init_from_reader: invalid magic characters: 'XXXX', expected 'GGUF'
+gguf_init_from_reader: invalid magic characters: 'NOPE', expected 'GGUF'
 llama_model_load: error loading model: llama_model_loader: failed to load model from x
 llama_model_load_from_file_impl: failed to load model
 """
@@ -39,7 +39,7 @@ _TAILS = {
     "cuda fault": (_CUDA_FAULT, "CUDA error: an illegal memory access", True),
     "vulkan device lost": (_VULKAN_LOST, "vk::Device::waitForFences: ErrorDeviceLost", True),
     "metal out of memory": (_METAL_MEMORY, "error: command buffer 0 failed with status 5", True),
-    "wrong magic": (_WRONG_MAGIC, "invalid magic characters: 'XXXX'", False),
+    "wrong magic": (_WRONG_MAGIC, "invalid magic characters: 'NOPE'", False),
     "cut short": (_CUT_SHORT, "tensor 'x' data is not within the file bounds", False),
     "host memory": ("alloc_buffer: failed to allocate CPU buffer of size 9\n", "CPU buffer", False),
     "exception": ("terminate called\n  what():  std::bad_alloc\n", "what(): std::bad_alloc", False),
