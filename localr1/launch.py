@@ -18,7 +18,6 @@ from backends.parameters import EngineParameters
 from localr1.chat.session import ChatSession, EngineLike, OpenedModel, SessionOptions
 from localr1.errors import DoesNotFitError, EngineDiedError, EngineError
 from localr1.events import Event, Load, Notice, Progress
-from localr1.gguf_header import read_header
 from localr1.model_card import ModelCard
 from localr1.model_options import ModelOptions
 from localr1.models import resolve
@@ -30,6 +29,7 @@ from localr1.plan.request import PlanRequest
 from localr1.units import format_bytes
 from localr1.worker.frames import EngineInfo, LoadReport
 from localr1.worker.host import Engine
+from quant.gguf.header import read_header
 
 _PROGRESS_STEP = 0.02  # llama.cpp reports every tensor; nobody needs more than fifty steps
 

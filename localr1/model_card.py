@@ -17,9 +17,10 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from localr1.errors import ModelFileError
-from localr1.gguf_header import GgufHeader
-from localr1.gguf_types import FILE_TYPES, TensorInfo
 from localr1.sliding_windows import IGNORES_WINDOWS, window_rule
+from quant.gguf.contents import TensorInfo
+from quant.gguf.header import GgufHeader
+from quant.gguf.types import FileType
 
 MAX_LAYERS = 512  # LLAMA_MAX_LAYERS
 MAX_EXPERTS = 1024  # LLAMA_MAX_EXPERTS
@@ -213,8 +214,8 @@ class _CardReader:
 
     def _quant(self) -> str:
         file_type = self._header.kv.get("general.file_type")
-        if isinstance(file_type, int) and file_type in FILE_TYPES:
-            return FILE_TYPES[file_type]
+        if isinstance(file_type, int) and file_type in frozenset(FileType):
+            return FileType(file_type).name
         bytes_of: Counter[str] = Counter()
         for tensor in self._header.tensors:
             bytes_of[tensor.type_name] += tensor.n_bytes

@@ -12,22 +12,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from quant.architecture import Architecture, architecture_of
-from quant.checkpoint import Checkpoint, checkpoint_directory, open_checkpoint
+from quant.description.metadata import add_general, add_model
 from quant.dtypes import BYTES_OF
 from quant.errors import CheckpointDamagedError
-from quant.gguf_types import FileType, KeyValues
-from quant.gguf_writer import TensorEntry
-from quant.hyperparameters import Hyperparameters, read_hyperparameters
-from quant.json_file import read_json_object
-from quant.metadata import add_general, add_model
-from quant.output_files import OutputFile
-from quant.read_safetensors import StoredTensor
+from quant.families.architecture import Architecture, architecture_of
+from quant.families.hyperparameters import Hyperparameters, read_hyperparameters
+from quant.families.tensor_map import map_tensors
+from quant.gguf.key_values import KeyValues
+from quant.gguf.types import FileType
+from quant.gguf.writer import TensorEntry
+from quant.output.files import OutputFile
+from quant.output.split import output_layout
 from quant.recipe import MIXES, TypedTensor, choose_types, file_type_named
-from quant.shard_files import has_weights
-from quant.split import output_layout
-from quant.tensor_map import map_tensors
-from quant.tokenizer import add_tokenizer
+from quant.source.checkpoint import Checkpoint, checkpoint_directory, open_checkpoint
+from quant.source.json_file import read_json_object
+from quant.source.safetensors import StoredTensor
+from quant.source.shard_files import has_weights
+from quant.vocabulary.tokenizer import add_tokenizer
 
 _DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 """Names in config.json of what the weights are stored in."""

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from quant.gguf_types import TensorType
+from quant.gguf.types import TensorType
 
 Array: TypeAlias = npt.NDArray[np.generic]
 Float32Array: TypeAlias = npt.NDArray[np.float32]

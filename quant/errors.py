@@ -4,6 +4,7 @@ QuantError
 ├── SourceNotFoundError        3  no checkpoint there
 ├── NotACheckpointError        6  a directory without the files of a checkpoint
 ├── CheckpointDamagedError     6  headers lie, shards or tensors are missing
+├── GgufFileError              6  a GGUF that is damaged, hostile or no GGUF
 ├── UnsupportedError           6  an architecture, tokenizer or dtype we do not know
 ├── KernelsMissingError        7  llama.cpp's quantiser is not installed
 ├── DiskFullError              9  no room for the output
@@ -47,6 +48,13 @@ class CheckpointDamagedError(QuantError):
     """A header lies, or a shard or tensor is missing."""
 
     code = "checkpoint_damaged"
+    exit_code = 6
+
+
+class GgufFileError(QuantError):
+    """A GGUF file is damaged, hostile or not what it claims to be."""
+
+    code = "file_damaged"
     exit_code = 6
 
 

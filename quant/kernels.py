@@ -18,7 +18,7 @@ import numpy as np
 
 from quant.dtypes import TENSOR_TYPE_OF, Array, Float32Array, to_bfloat16, to_float16, to_float32
 from quant.errors import CheckpointDamagedError, KernelsMissingError
-from quant.gguf_types import TensorType, row_bytes
+from quant.gguf.types import TensorType
 
 _LIBRARY_NAMES = ("libggml-base.so", "libggml-base.dylib", "ggml-base.dll")
 
@@ -45,7 +45,7 @@ def _quantise(values: Float32Array, tensor_type: TensorType) -> Array:
     if not np.isfinite(values).all():
         raise CheckpointDamagedError("it holds NaN or infinity")
     n_rows, n_cols = values.shape
-    packed = np.empty(n_rows * row_bytes(tensor_type, n_cols), dtype=np.uint8)
+    packed = np.empty(n_rows * tensor_type.n_bytes(n_cols), dtype=np.uint8)
     n_written = _ggml_quantize_chunk()(
         tensor_type, values.ctypes.data, packed.ctypes.data, 0, n_rows, n_cols, None
     )

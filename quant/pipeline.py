@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quant.blueprint import Blueprint, draw
-from quant.checkpoint import Checkpoint, open_checkpoint
 from quant.errors import CheckpointDamagedError
-from quant.gguf_writer import padding
-from quant.output_files import OutputWriter, output_files
-from quant.read_safetensors import MappedShards, StoredTensor
+from quant.gguf.writer import padding
+from quant.output.files import OutputWriter, output_files
 from quant.recipe import file_type_named
 from quant.slabs import encoded_slabs, source_bytes
+from quant.source.checkpoint import Checkpoint, open_checkpoint
+from quant.source.safetensors import MappedShards, StoredTensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def convert(
     """Make a GGUF from a checkpoint directory.
 
     Goes on where an earlier run of the same conversion was cut short, unless `fresh`.
-    `split_bytes` starts a new file where the tensor data of one would be more, see `quant.split`.
+    `split_bytes` starts a new file where the tensor data of one would be more.
     `n_threads` None means all cores this process may use.
     Raises: QuantError. Whatever is raised, nothing is left but what a later run can go on with.
     """

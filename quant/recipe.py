@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from quant.errors import BadRequestError
-from quant.gguf_types import FileType, TensorType, block_weights
-from quant.hyperparameters import Hyperparameters
-from quant.tensor_map import MappedTensor
+from quant.families.hyperparameters import Hyperparameters
+from quant.families.tensor_map import MappedTensor
+from quant.gguf.types import FileType, TensorType
 
 _LAYER = re.compile(r"blk\.(\d+)\.")
 
@@ -51,6 +51,8 @@ class Mix:
     ffn_down: LayerRule = _keep
 
 
+_PLAIN = (FileType.F32, FileType.F16, FileType.BF16, FileType.Q8_0)
+
 MIXES = {
     FileType.Q4_0: Mix(TensorType.Q4_0),
     FileType.Q4_K_S: Mix(TensorType.Q4_K, _five_bits_first_four, _five_bits_first_eighth),
@@ -75,11 +77,10 @@ class TypedTensor:
 
 def file_type_named(name: str) -> FileType:
     """The file type by its name in any case. Raises: BadRequestError listing the known ones."""
-    try:
-        return FileType[name.upper()]
-    except KeyError as exc:
-        known = ", ".join(file_type.name for file_type in FileType)
-        raise BadRequestError(f"the type {name[:40]!r} is unknown; known are {known}") from exc
+    known = {file_type.name: file_type for file_type in (*_PLAIN, *MIXES)}
+    if name.upper() not in known:
+        raise BadRequestError(f"the type {name[:40]!r} is unknown; known are {', '.join(known)}")
+    return known[name.upper()]
 
 
 def choose_types(
@@ -116,7 +117,7 @@ def _plain_type(tensor: MappedTensor, file_type: FileType) -> TensorType:
 
 
 def _output_type(tensor: MappedTensor, mix: Mix) -> TensorType:
-    fits = tensor.shape[-1] % block_weights(mix.base) == 0
+    fits = tensor.shape[-1] % mix.base.block_weights == 0
     return _fitting(TensorType.Q6_K if fits else TensorType.Q8_0, tensor.shape[-1])
 
 
@@ -134,7 +135,7 @@ def _mixed_type(tensor: MappedTensor, mix: Mix, n_layer: int, *, is_70b: bool) -
 
 def _fitting(tensor_type: TensorType, n_cols: int) -> TensorType:
     for candidate in (tensor_type, _SMALLER_BLOCK.get(tensor_type, tensor_type)):
-        if n_cols % block_weights(candidate) == 0:
+        if n_cols % candidate.block_weights == 0:
             return candidate
     return TensorType.F16
 

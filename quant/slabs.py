@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 from quant.dtypes import Array, RowIndex, is_finite
 from quant.errors import CheckpointDamagedError
-from quant.fp8 import decode_rows
+from quant.families.tensor_map import MappedTensor
 from quant.kernels import encode_rows
-from quant.read_safetensors import MappedShards, StoredTensor
 from quant.recipe import TypedTensor
-from quant.tensor_map import MappedTensor
+from quant.source.fp8 import decode_rows
+from quant.source.safetensors import MappedShards, StoredTensor
 
 _SLAB_WEIGHTS = 1 << 20  # 4 MiB as float32
 _SLABS_AHEAD_PER_THREAD = 3

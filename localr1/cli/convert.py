@@ -65,10 +65,10 @@ def command(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Convert a checkpoint directory SRC (safetensors or PyTorch .bin) into a GGUF file."""
     from quant import blueprint
-    from quant.checkpoint import checkpoint_directory
+    from quant.output.split import parse_size
     from quant.pipeline import convert
     from quant.recipe import file_type_named
-    from quant.split import parse_size
+    from quant.source.checkpoint import checkpoint_directory
 
     split_bytes = parse_size(split_size) if split_size else None
     if dry_run and source.name == "config.json":
@@ -96,7 +96,7 @@ def command(  # noqa: PLR0913 - one for each option
 @contextlib.contextmanager
 def _interruptible(output: Output, path: Path) -> Iterator[None]:
     """SIGTERM ends the work as tidily as Ctrl-C does; both say whether something was kept."""
-    from quant.output_files import journal_path
+    from quant.output.files import journal_path
 
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -44,7 +44,6 @@ def command(
 
     MODEL is a GGUF file, also one that was cut off or is still being downloaded, or `demo`.
     """
-    from localr1.gguf_header import read_header
     from localr1.model_card import ModelCard
     from localr1.models import resolve
     from localr1.plan import explain
@@ -52,6 +51,7 @@ def command(
     from localr1.plan.memory_plan import Verdict
     from localr1.plan.planner import make_plan
     from localr1.plan.request import PlanRequest
+    from quant.gguf.header import read_header
 
     type_k, type_v = parse_kv(kv)
     request = PlanRequest(

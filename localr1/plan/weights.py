@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from localr1.gguf_types import TensorInfo
 from localr1.model_card import ModelCard
+from quant.gguf.contents import TensorInfo
 
 # types that the CPU backend stores interleaved, and the number of rows that must divide evenly
 _REPACKED_ROWS: dict[str, dict[str, int]] = {

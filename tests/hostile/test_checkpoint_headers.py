@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from quant import read_safetensors as reader
 from quant.errors import CheckpointDamagedError, UnsupportedError
+from quant.source import safetensors as reader
 from tests.support.checkpoint_files import write_raw_safetensors
 from tests.support.checkpoint_refusals import refusal
 from tests.support.checkpoint_zoo import write_checkpoint, write_json

@@ -33,13 +33,13 @@ sys.exit(run(["convert", sys.argv[1], "-o", sys.argv[2]]))
 _WITH_ROOM_FOR_300_KB = _WITH_ROOM_FOR_100_KB.replace("100_000", "300_000")
 
 _OFTEN_MARKED = """
-from quant import output_files
+from quant.output import files as output_files
 output_files.MARK_EVERY_BYTES = 1000
 """
 
 _TOLD_TO_TERMINATE = """
 import os, signal, sys
-from quant import output_files
+from quant.output import files as output_files
 from localr1.cli.main import run
 mark, n_marks = output_files.OutputWriter.mark, 0
 def told(self, *arguments):

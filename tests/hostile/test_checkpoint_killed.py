@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from quant.output_files import journal_path
+from quant.output.files import journal_path
 from quant.pipeline import convert
 from tests.support.checkpoint_zoo import write_checkpoint
 
@@ -23,7 +23,7 @@ _N_KILLS = 20
 _KILLED_AT_A_MOMENT = """
 import os, signal, sys
 from pathlib import Path
-from quant import output_files
+from quant.output import files as output_files
 from quant.pipeline import convert
 output_files.MARK_EVERY_BYTES = 50_000
 n_left = int(sys.argv[3])

@@ -1,6 +1,6 @@
 """A file per bound of the header reader: each is refused by a typed error before anything is done.
 
-The limits are in `localr1.gguf_parser`; the files are made by hand, byte by byte.
+The limits are in `quant.gguf.parser`; the files are made by hand, byte by byte.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from localr1.errors import ModelFileError
-from localr1.gguf_header import read_header
+from quant.errors import GgufFileError
+from quant.gguf.header import read_header
 from tests.support.gguf_writer import (
     F32,
     Q4_K,
@@ -149,7 +149,7 @@ def test_a_lying_header_is_refused_with_its_reason(
     path = tmp_path / "hostile.gguf"
     path.write_bytes(content)
 
-    with pytest.raises(ModelFileError, match=reason) as caught:
+    with pytest.raises(GgufFileError, match=reason) as caught:
         read_header(path)
 
     assert str(path) in caught.value.message
@@ -164,7 +164,7 @@ def test_a_header_over_128_mib_is_refused(tmp_path: Path) -> None:
     ]
     path.write_bytes(header(numbers))
 
-    with pytest.raises(ModelFileError, match="over 128 MiB"):
+    with pytest.raises(GgufFileError, match="over 128 MiB"):
         read_header(path)
 
 
@@ -174,7 +174,7 @@ def test_claims_cost_no_memory(tmp_path: Path) -> None:
     path.write_bytes(header(claims))
 
     tracemalloc.start()
-    with pytest.raises(ModelFileError):
+    with pytest.raises(GgufFileError):
         read_header(path)
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()

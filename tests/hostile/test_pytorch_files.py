@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from quant import tensor_pickle
 from quant.errors import CheckpointDamagedError, QuantError, UnsupportedError
-from quant.read_pytorch import read_pytorch_table
+from quant.source import tensor_pickle
+from quant.source.pytorch import read_pytorch_table
 from tests.support.checkpoint_refusals import refusal
 from tests.support.checkpoint_zoo import write_checkpoint
 from tests.support.pytorch_files import (
@@ -156,7 +156,7 @@ def test_a_pickle_that_makes_no_sense_is_refused(pickled: bytes, tmp_path: Path)
 def test_a_pickle_above_the_limit_is_refused_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quant.read_pytorch.MAX_PICKLE_BYTES", 1000)
+    monkeypatch.setattr("quant.source.pytorch.MAX_PICKLE_BYTES", 1000)
 
     assert "over 1,000" in _refused(tmp_path / "m.bin", bytes(1001)).message
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quant.errors import CheckpointDamagedError, QuantError, UnsupportedError
-from quant.sentencepiece_model import read_pieces
+from quant.vocabulary.sentencepiece_model import read_pieces
 from tests.support.checkpoint_families import SENTENCEPIECE, write_family
 from tests.support.checkpoint_refusals import refusal
 

@@ -14,10 +14,10 @@ import pytest
 from localr1.chat.prompt import PromptBuilder
 from localr1.chat.template import ChildRenderer
 from localr1.chat.thinking_format import detect_format, starts_in_thinking
-from localr1.gguf_header import GgufHeader, read_header
 from localr1.model_card import ModelCard
 from localr1.worker.frames import Segment
 from localr1.worker.host import Engine
+from quant.gguf.header import GgufHeader, read_header
 from tests.support.checkpoint_llama import llama_tokenise
 from tests.support.command_line import localr1
 from tests.support.engines import greedy, ids, load

@@ -15,7 +15,7 @@ import pytest
 from quant.blocks import registry
 from quant.dtypes import to_float32
 from quant.kernels import _library_path
-from quant.read_safetensors import MappedShards, read_tensor_table
+from quant.source.safetensors import MappedShards, read_tensor_table
 
 pytest.importorskip("numba", reason="numba compiles the lane kernels and is not installed")
 

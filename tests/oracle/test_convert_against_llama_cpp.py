@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from quant.gguf_types import FileType
+from quant.gguf.types import FileType
 from quant.pipeline import convert
 from tests.support.checkpoint_files import describe_gguf
 from tests.support.checkpoint_llama import llama_quantise

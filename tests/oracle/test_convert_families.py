@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from quant.gguf_types import FileType
+from quant.gguf.types import FileType
 from quant.pipeline import convert
 from tests.support.checkpoint_families import (
     PROMPT,

@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from quant.pipeline import convert
-from quant.sentencepiece_model import read_pieces
+from quant.vocabulary.sentencepiece_model import read_pieces
 from tests.support.checkpoint_families import SENTENCEPIECE, write_family
 from tests.support.checkpoint_llama import llama_tokenise
 

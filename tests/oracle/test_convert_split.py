@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from quant.gguf_types import FileType
+from quant.gguf.types import FileType
 from quant.pipeline import convert
 from tests.support.checkpoint_llama import llama_quantise
 from tests.support.checkpoint_zoo import write_checkpoint

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from gguf import GGUFReader
 
-from localr1.gguf_header import GgufHeader, read_header
-from localr1.gguf_types import LazyArray
 from localr1.model_card import ModelCard
 from localr1.plan.planner import make_plan
 from localr1.plan.request import HostMemory, PlanRequest
 from localr1.units import MIB
+from quant.gguf.contents import LazyArray
+from quant.gguf.header import GgufHeader, read_header
 from tests.support.gguf_c_reader import read_with_ggml
 
 _HOST = HostMemory(total_bytes=2**36, available_bytes=2**36, cpu_features=frozenset({"avx2"}))

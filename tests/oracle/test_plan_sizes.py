@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from localr1.gguf_header import read_header
 from localr1.model_card import ModelCard
 from localr1.plan.memory_plan import MemoryPlan
 from localr1.plan.planner import make_plan
 from localr1.plan.request import HostMemory, PlanRequest
 from localr1.units import MIB
+from quant.gguf.header import read_header
 from tests.support.gguf_dense import DenseShape, write_dense
 from tests.support.gguf_llama_sizes import llama_sizes
 

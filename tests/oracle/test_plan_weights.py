@@ -9,7 +9,6 @@ import pytest
 from backends.cpu import cpu_parameters
 from backends.machine import HostFacts
 from backends.parameters import FlashAttention
-from localr1.gguf_header import read_header
 from localr1.model_card import ModelCard
 from localr1.plan.compare import compare
 from localr1.plan.host_memory import read_host_memory
@@ -17,6 +16,7 @@ from localr1.plan.planner import make_plan
 from localr1.plan.request import PlanRequest
 from localr1.units import MIB
 from localr1.worker.host import Engine
+from quant.gguf.header import read_header
 from tests.support.engines import load
 from tests.support.gguf_dense import DenseShape, write_dense
 from tests.support.gguf_llama_sizes import llama_sizes

@@ -20,7 +20,6 @@ import pytest
 
 from localr1.chat.prompt import Exchange, PromptBuilder
 from localr1.chat.template import ChildRenderer
-from localr1.gguf_header import read_header
 from localr1.model_card import ModelCard
 from localr1.worker.frames import (
     GenerateRequest,
@@ -30,6 +29,7 @@ from localr1.worker.frames import (
     TokenPiece,
 )
 from localr1.worker.host import Engine
+from quant.gguf.header import read_header
 from quant.pipeline import convert
 from tests.support.engines import load
 from tests.support.models import R1_NANO_CHECKPOINT, parameters_for

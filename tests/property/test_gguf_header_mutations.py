@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from localr1.errors import ModelFileError
-from localr1.gguf_header import read_header
 from localr1.model_card import ModelCard
 from localr1.plan.planner import make_plan
 from localr1.plan.request import HostMemory, PlanRequest
+from quant.errors import GgufFileError
+from quant.gguf.header import read_header
 from tests.support.gguf_dense import DenseShape, write_dense
 
 _SHAPE = DenseShape(n_layer=2, n_vocab=8, n_ctx_train=512)
@@ -56,7 +56,7 @@ def test_a_changed_header_is_read_or_refused(
 
     try:
         card = ModelCard.from_header(read_header(path, allow_truncated=True))
-    except ModelFileError:
+    except GgufFileError:
         return
     assert 1 <= card.n_layer <= 512
     assert all(tensor.n_bytes > 0 for tensor in card.tensors)
@@ -76,7 +76,7 @@ def test_whatever_card_comes_out_can_be_planned_or_is_refused(
 
     try:
         card = ModelCard.from_header(read_header(path, allow_truncated=True))
-    except ModelFileError:
+    except GgufFileError:
         return
     plan = make_plan(card, PlanRequest(n_ctx=512), (), _HOST)
 
@@ -93,6 +93,6 @@ def test_random_bytes_behind_the_magic_are_read_or_refused(
 
     try:
         header = read_header(path)
-    except ModelFileError:
+    except GgufFileError:
         return
     assert header.missing_bytes == 0

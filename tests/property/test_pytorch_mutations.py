@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from quant.errors import QuantError
-from quant.read_pytorch import read_pytorch_table
+from quant.source.pytorch import read_pytorch_table
 from tests.support.pytorch_files import state_dict, tensor, write_archive
 
 _GOLDEN = Path(__file__).parents[1] / "golden" / "quant" / "tiny.bin"

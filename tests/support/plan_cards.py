@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from localr1.gguf_types import TENSOR_TYPE_BY_NAME, TensorInfo
 from localr1.model_card import ModelCard
+from quant.gguf.contents import TensorInfo
+from quant.gguf.types import TensorType
 
 
 def qwen_7b() -> ModelCard:
@@ -16,7 +17,7 @@ def qwen_7b() -> ModelCard:
     shapes |= {f"blk.{i}.all.weight": (n_embd, per_layer // n_embd) for i in range(n_layer)}
     tensors, offset = [], 0
     for name, dims in shapes.items():
-        n_bytes = TENSOR_TYPE_BY_NAME["Q8_0"].n_bytes(dims[0] * dims[1])
+        n_bytes = TensorType["Q8_0"].n_bytes(dims[0] * dims[1])
         tensors.append(TensorInfo(name, "Q8_0", dims, offset, n_bytes))
         offset += n_bytes
     return ModelCard(

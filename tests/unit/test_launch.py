@@ -18,12 +18,12 @@ from localr1.errors import (
     EngineRefusedError,
 )
 from localr1.events import Event, Notice, Progress
-from localr1.gguf_header import read_header
 from localr1.launch import Launch
 from localr1.model_card import ModelCard
 from localr1.model_options import ModelOptions
 from localr1.plan.memory_plan import MemoryPlan
 from localr1.worker.frames import EngineInfo, LoadReport, MeasuredBuffer
+from quant.gguf.header import read_header
 from tests.support.fake_engine import FakeEngine, Script, a_report
 
 _GIB = 1024**3

@@ -8,9 +8,9 @@ import pytest
 
 from quant.dtypes import Float32Array
 from quant.errors import CheckpointDamagedError, QuantError, UnsupportedError
-from quant.fp8 import decode_e4m3, decode_rows, fold_scales
 from quant.pipeline import ConvertProgress, convert
-from quant.read_safetensors import MappedShards, StoredTensor, read_tensor_table
+from quant.source.fp8 import decode_e4m3, decode_rows, fold_scales
+from quant.source.safetensors import MappedShards, StoredTensor, read_tensor_table
 from tests.support.checkpoint_files import (
     StoredArray,
     read_safetensors,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from quant.errors import OutputExistsError, OutputNotWritableError
-from quant.output_files import require_free_target
+from quant.output.files import require_free_target
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

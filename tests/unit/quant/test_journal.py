@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from quant import output_files as module
 from quant.errors import CheckpointDamagedError, DiskFullError, OutputBusyError
-from quant.output_files import OutputFile, journal_path, output_files
+from quant.output import files as module
+from quant.output.files import OutputFile, journal_path, output_files
 
 _PRINT = "a" * 64
 

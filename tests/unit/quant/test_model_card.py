@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from quant.model_card import first_of, origins_of, read_model_card, texts_of
+from quant.description.model_card import first_of, origins_of, read_model_card, texts_of
 
 
 @pytest.mark.parametrize(

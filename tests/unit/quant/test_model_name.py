@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quant.model_name import NameParts, size_label_of, split_model_id, title_of
+from quant.description.model_name import NameParts, size_label_of, split_model_id, title_of
 
 
 @pytest.mark.parametrize(

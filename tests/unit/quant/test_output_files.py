@@ -11,7 +11,7 @@ from quant.errors import (
     OutputExistsError,
     OutputNotWritableError,
 )
-from quant.output_files import OutputFile, journal_path, output_files
+from quant.output.files import OutputFile, journal_path, output_files
 
 _PRINT = "a" * 64
 

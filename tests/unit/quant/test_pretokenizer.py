@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from quant.errors import UnsupportedError
-from quant.pretokenizer import pretokenizer_name
+from quant.vocabulary.pretokenizer import pretokenizer_name
 from tests.support.checkpoint_zoo import LLAMA3_PATTERN
 
 _BYTES = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}

@@ -8,8 +8,8 @@ import pytest
 
 from quant.dtypes import to_float32
 from quant.pipeline import convert
-from quant.read_pytorch import read_pytorch_table
-from quant.read_safetensors import MappedShards
+from quant.source.pytorch import read_pytorch_table
+from quant.source.safetensors import MappedShards
 from tests.support.checkpoint_files import StoredArray, read_safetensors
 from tests.support.checkpoint_zoo import write_checkpoint, write_json
 from tests.support.pytorch_files import widened, write_pytorch

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from quant.architecture import architecture_of
 from quant.errors import BadRequestError
-from quant.gguf_types import FileType, TensorType
-from quant.hyperparameters import Hyperparameters, read_hyperparameters
-from quant.read_safetensors import StoredTensor
+from quant.families.architecture import architecture_of
+from quant.families.hyperparameters import Hyperparameters, read_hyperparameters
+from quant.families.tensor_map import MappedTensor
+from quant.gguf.types import FileType, TensorType
 from quant.recipe import choose_types, file_type_named
-from quant.tensor_map import MappedTensor
+from quant.source.safetensors import StoredTensor
 
 _CONFIG = {
     "architectures": ["LlamaForCausalLM"],
@@ -78,5 +78,5 @@ def test_types_are_named_in_any_case(name: str) -> None:
 
 
 def test_an_unknown_type_lists_the_known_ones() -> None:
-    with pytest.raises(BadRequestError, match="F32, F16, Q4_0, Q8_0, Q4_K_S, Q4_K_M, BF16"):
+    with pytest.raises(BadRequestError, match="F32, F16, BF16, Q8_0, Q4_0, Q4_K_S, Q4_K_M"):
         file_type_named("q3_k_xxl")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quant.special_tokens import find_special_tokens
+from quant.vocabulary.special_tokens import find_special_tokens
 
 _ADDED = [{"id": 1, "content": "<s>"}, {"id": 2, "content": "</s>"}, {"id": 3, "content": "<e>"}]
 

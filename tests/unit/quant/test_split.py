@@ -8,10 +8,11 @@ import pytest
 from localr1.cli.main import run
 from quant.blueprint import dry_run
 from quant.errors import BadRequestError, UnsupportedError
-from quant.gguf_types import KeyValues, TensorType
-from quant.gguf_writer import TensorEntry
+from quant.gguf.key_values import KeyValues
+from quant.gguf.types import TensorType
+from quant.gguf.writer import TensorEntry
+from quant.output.split import output_layout, parse_size
 from quant.pipeline import ConvertProgress, convert
-from quant.split import output_layout, parse_size
 from tests.support.checkpoint_files import describe_gguf
 from tests.support.checkpoint_zoo import write_checkpoint
 
@@ -103,7 +104,7 @@ def test_split_files_hold_together_what_one_file_holds(
 def test_a_split_conversion_that_was_cut_short_goes_on(
     small_files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quant.output_files.MARK_EVERY_BYTES", 1)
+    monkeypatch.setattr("quant.output.files.MARK_EVERY_BYTES", 1)
     source, output = tmp_path / "qwen2-0.5b-chat", tmp_path / "again" / "m.gguf"
 
     def interrupt_late(progress: ConvertProgress) -> None:

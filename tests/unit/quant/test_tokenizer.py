@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from quant.architecture import architecture_of
-from quant.checkpoint import Checkpoint
-from quant.gguf_types import KeyValues
-from quant.hyperparameters import read_hyperparameters
-from quant.tokenizer import add_tokenizer
-from quant.vocabulary import TokenType
+from quant.families.architecture import architecture_of
+from quant.families.hyperparameters import read_hyperparameters
+from quant.gguf.key_values import KeyValues
+from quant.source.checkpoint import Checkpoint
+from quant.vocabulary.byte_level import TokenType
+from quant.vocabulary.tokenizer import add_tokenizer
 from tests.support.checkpoint_zoo import change_json, write_checkpoint, write_json
 
 

@@ -1,0 +1,1 @@
+"""The rest of the metadata: sizes, names, licence, authors, sampling advice."""

@@ -1,0 +1,1 @@
+"""Model families: which tensor of a checkpoint becomes which tensor of a GGUF."""

@@ -1,0 +1,147 @@
+"""Owns the registry of model families and what one consists of.
+
+A family is a table: which tensor of the checkpoint becomes which tensor of the GGUF, with which
+shape, plus the few things a table cannot say. Adding one is a module here that ends in
+`ARCHITECTURE = Architecture(...)` and a line in `_MODULES`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quant.dtypes import Float32Array
+from quant.errors import CheckpointDamagedError, UnsupportedError
+from quant.families.hyperparameters import Hyperparameters
+from quant.gguf.key_values import KeyValues
+
+_MODULES = {
+    "Gemma2ForCausalLM": "quant.families.gemma2",
+    "Gemma3ForCausalLM": "quant.families.gemma3",
+    "GraniteForCausalLM": "quant.families.granite",
+    "LlamaForCausalLM": "quant.families.llama",
+    "MistralForCausalLM": "quant.families.mistral",
+    "Olmo2ForCausalLM": "quant.families.olmo2",
+    "Phi3ForCausalLM": "quant.families.phi3",
+    "Qwen2ForCausalLM": "quant.families.qwen2",
+    "Qwen3ForCausalLM": "quant.families.qwen3",
+    "SmolLM3ForCausalLM": "quant.families.smollm3",
+}
+"""Module by the name that config.json gives under `architectures`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRule:
+    """How one tensor, or one per layer, comes over."""
+
+    source: str
+    """Name in the checkpoint; `{bid}` stands for the layer."""
+    target: str
+    """Name in the GGUF."""
+    shape: tuple[str, ...]
+    """Dimensions by their names in `Hyperparameters.dimension`, rows first."""
+    is_required: bool = True
+    heads: str = ""
+    """`n_head` or `n_head_kv` when the rows must change from half-split to interleaved rotary
+    order, else empty."""
+    shift: float = 0.0
+    """What is added to every value; for vectors only."""
+
+
+def _no_parameters(_key_values: KeyValues, _prefix: str, _parameters: Hyperparameters) -> None:
+    """Adds no metadata."""
+
+
+def _nothing(_key_values: KeyValues, _parameters: Hyperparameters) -> None:
+    """Adds no metadata."""
+
+
+def _no_tokenizer_settings(_key_values: KeyValues, _tokenizer_config: Mapping[str, Any]) -> None:
+    """Adds no metadata."""
+
+
+def _no_tensors(_parameters: Hyperparameters) -> dict[str, Float32Array]:
+    """Makes no tensors."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A family of models, as llama.cpp names it."""
+
+    name: str
+    rules: tuple[TensorRule, ...]
+    defaults: Mapping[str, float]
+    """What transformers assumes for keys that config.json may leave out."""
+    states_head_dim: bool | None = None
+    """Whether the metadata give the size of a head; None: if config.json does."""
+    add_standard: Callable[[KeyValues, str, Hyperparameters], None] | None = None
+    """Sizes, rotary embedding and norm, for a family that does not have the usual keys."""
+    add_parameters: Callable[[KeyValues, str, Hyperparameters], None] = _no_parameters
+    """Metadata beyond what every family has; the string is the family's name."""
+    has_long_rope: bool = False
+    """Whether llama.cpp knows lists of frequency factors for it."""
+    unused: tuple[str, ...] = ()
+    """Tensors that a checkpoint may hold and llama.cpp does not want."""
+    made_tensors: Callable[[Hyperparameters], dict[str, Float32Array]] = _no_tensors
+    """Vectors that are in no checkpoint, by GGUF name; they come first in the file."""
+    before_vocabulary: Callable[[KeyValues, Mapping[str, Any]], None] = _no_tokenizer_settings
+    """Metadata that follows from tokenizer_config.json, written before the vocabulary."""
+    after_vocabulary: Callable[[KeyValues, Hyperparameters], None] = _nothing
+    """Metadata written, or written over, after the vocabulary."""
+
+
+def architecture_of(config: Mapping[str, Any]) -> Architecture:
+    """The family that config.json names. Raises: UnsupportedError listing the known ones."""
+    names = config.get("architectures")
+    if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str):
+        raise CheckpointDamagedError(
+            f"config.json: architectures is {str(names)[:80]}, not one name in a list"
+        )
+    if names[0] not in _MODULES:
+        raise UnsupportedError(
+            f"the architecture {names[0][:80]} is unknown; known are {', '.join(sorted(_MODULES))}"
+        )
+    architecture: Architecture = importlib.import_module(_MODULES[names[0]]).ARCHITECTURE
+    return architecture
+
+
+def layer_rule(
+    source: str,
+    target: str,
+    *shape: str,
+    is_required: bool = True,
+    heads: str = "",
+    shift: float = 0.0,
+) -> TensorRule:
+    """The rule for a tensor of every layer; names without what all layers share."""
+    return TensorRule(
+        "model.layers.{bid}." + source, "blk.{bid}." + target, shape, is_required, heads, shift
+    )
+
+
+VOCABULARY_RULES: tuple[TensorRule, ...] = (
+    TensorRule("model.embed_tokens.weight", "token_embd.weight", ("n_vocab", "n_embd")),
+    TensorRule("model.norm.weight", "output_norm.weight", ("n_embd",)),
+    TensorRule("lm_head.weight", "output.weight", ("n_vocab", "n_embd"), is_required=False),
+)
+"""Tokens to vectors, and back."""
+
+FEED_FORWARD_RULES: tuple[TensorRule, ...] = (
+    layer_rule("mlp.gate_proj.weight", "ffn_gate.weight", "n_ff", "n_embd"),
+    layer_rule("mlp.up_proj.weight", "ffn_up.weight", "n_ff", "n_embd"),
+    layer_rule("mlp.down_proj.weight", "ffn_down.weight", "n_embd", "n_ff"),
+)
+"""The gated feed-forward network."""
+
+DECODER_RULES: tuple[TensorRule, ...] = (
+    *VOCABULARY_RULES,
+    *FEED_FORWARD_RULES,
+    layer_rule("input_layernorm.weight", "attn_norm.weight", "n_embd"),
+    layer_rule("self_attn.v_proj.weight", "attn_v.weight", "n_kv", "n_embd"),
+    layer_rule("self_attn.o_proj.weight", "attn_output.weight", "n_embd", "n_q"),
+    layer_rule("post_attention_layernorm.weight", "ffn_norm.weight", "n_embd"),
+)
+"""What pre-norm decoders with gated feed-forward and separate projections have in common."""

@@ -1,0 +1,1 @@
+"""The GGUF format: its numbers, reading a header, writing one. Knows nothing of checkpoints."""

@@ -1,0 +1,1 @@
+"""Checkpoints: which files, which tensors are in them, how their bits become numbers."""
