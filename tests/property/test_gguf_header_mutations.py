@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from localr1.errors import ModelFileError
 from localr1.model_card import ModelCard
 from localr1.plan.planner import make_plan
 from localr1.plan.request import HostMemory, PlanRequest
@@ -56,7 +57,7 @@ def test_a_changed_header_is_read_or_refused(
 
     try:
         card = ModelCard.from_header(read_header(path, allow_truncated=True))
-    except GgufFileError:
+    except (GgufFileError, ModelFileError):
         return
     assert 1 <= card.n_layer <= 512
     assert all(tensor.n_bytes > 0 for tensor in card.tensors)
@@ -76,7 +77,7 @@ def test_whatever_card_comes_out_can_be_planned_or_is_refused(
 
     try:
         card = ModelCard.from_header(read_header(path, allow_truncated=True))
-    except GgufFileError:
+    except (GgufFileError, ModelFileError):
         return
     plan = make_plan(card, PlanRequest(n_ctx=512), (), _HOST)
 
