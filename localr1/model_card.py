@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from localr1.errors import ModelFileError
+from localr1.experts import Experts, read_experts
 from localr1.sliding_windows import IGNORES_WINDOWS, window_rule
 from quant.gguf.contents import TensorInfo
 from quant.gguf.header import GgufHeader
@@ -33,8 +34,7 @@ class Unplanned(StrEnum):
     """What a model has and the memory plan does not size yet."""
 
     RECURRENT_STATE = "recurrent state"
-    LATENT_ATTENTION = "latent attention (compute buffer)"
-    EXPERTS = "mixture of experts (compute buffer)"
+    UNFOLDED_LATENT = "latent attention unfolded per head, as in old files (compute buffer)"
     SHARED_KV = "layers that share one KV cache"
     INDEXER = "sparse-attention index"
     DRAFT_LAYERS = "layers that predict several tokens ahead"
@@ -46,8 +46,6 @@ _UNPLANNED_KEYS = {
     "wkv.head_size": Unplanned.RECURRENT_STATE,
     "kda.head_dim": Unplanned.RECURRENT_STATE,
     "shortconv.l_cache": Unplanned.RECURRENT_STATE,
-    "attention.kv_lora_rank": Unplanned.LATENT_ATTENTION,
-    "expert_count": Unplanned.EXPERTS,
     "attention.shared_kv_layers": Unplanned.SHARED_KV,
     "attention.indexer.head_count": Unplanned.INDEXER,
     "nextn_predict_layers": Unplanned.DRAFT_LAYERS,
@@ -78,8 +76,8 @@ class ModelCard:
     n_swa: int
     """Tokens a sliding-window layer looks back; 0 means that no layer does."""
     is_swa: tuple[bool, ...]
-    n_expert: int
-    n_expert_used: int
+    experts: Experts | None
+    """None in a dense model."""
     is_tied: bool
     """True when the output layer is the token embedding once more."""
     tensors: tuple[TensorInfo, ...]
@@ -115,7 +113,7 @@ class _CardReader:
         n_head = self._per_layer("attention.head_count", 0)
         n_head_kv = self._per_layer("attention.head_count_kv", n_head)
         n_swa, is_swa = self._sliding_window()
-        experts = self._count("expert_count", 0, low=0, high=MAX_EXPERTS)
+        n_expert = self._count("expert_count", 0, low=0, high=MAX_EXPERTS)
         return ModelCard(
             name=self._get("general.name", str, header.path.stem),
             arch=self._arch,
@@ -133,8 +131,12 @@ class _CardReader:
             head_dim_v=self._value_dims(n_embd, n_head[0], is_swa),
             n_swa=n_swa,
             is_swa=is_swa,
-            n_expert=experts,
-            n_expert_used=self._count("expert_used_count", 0, low=0, high=experts),
+            experts=read_experts(
+                header.kv,
+                self._arch,
+                n_expert=n_expert,
+                n_used=self._count("expert_used_count", 0, low=0, high=n_expert),
+            ),
             is_tied=all(tensor.name != "output.weight" for tensor in header.tensors),
             tensors=header.tensors,
             unplanned=self._unplanned(),
@@ -243,6 +245,8 @@ class _CardReader:
     def _unplanned(self) -> tuple[Unplanned, ...]:
         kv = self._header.kv
         found = {what: None for name, what in _UNPLANNED_KEYS.items() if kv.get(self._key(name))}
+        if any(tensor.name.endswith(".attn_kv_b.weight") for tensor in self._header.tensors):
+            found[Unplanned.UNFOLDED_LATENT] = None
         if kv.get(self._key("attention.causal")) is False or "t5" in self._arch:
             found[Unplanned.ENCODER] = None
         return tuple(found)

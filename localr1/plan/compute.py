@@ -6,11 +6,12 @@ and `llama_context::output_reserve` (the buffer for logits) in src/llama-context
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
 
 from backends.cache_types import cache_type
 from localr1.model_card import ModelCard
-from localr1.plan.dense_graph import GraphShape, dense_graph
+from localr1.plan.decoder_graph import GraphShape, decoder_graph, layer_tensors
 from localr1.plan.graph import F32, peak_bytes
 from localr1.plan.kv_cache import effective_ubatch, n_cells
 from localr1.plan.request import PlanRequest
@@ -25,13 +26,13 @@ _ENOUGH_WINDOWED_LAYERS = 12  # two periods of the longest pattern in use
 def cpu_compute_bytes(card: ModelCard, request: PlanRequest, n_ctx: int) -> int:
     """Bytes of the compute buffer when everything runs on the processor."""
     shape = _shape(card, request, n_ctx)
-    return peak_bytes(dense_graph(_shortened(card), shape), CPU_ALIGNMENT)
+    return peak_bytes(decoder_graph(_shortened(card), shape), CPU_ALIGNMENT)
 
 
 def gpu_compute_bytes(card: ModelCard, request: PlanRequest, n_ctx: int) -> int:
     """Bytes of the compute buffer of a GPU that runs the layers and the output."""
     shape = _shape(card, request, n_ctx)
-    return peak_bytes(dense_graph(_shortened(card), shape, has_embedding=False), GPU_ALIGNMENT)
+    return peak_bytes(decoder_graph(_shortened(card), shape, has_embedding=False), GPU_ALIGNMENT)
 
 
 def staging_bytes(card: ModelCard, request: PlanRequest, n_ctx: int) -> int:
@@ -48,6 +49,7 @@ def output_bytes(card: ModelCard, request: PlanRequest) -> int:
 
 
 def _shape(card: ModelCard, request: PlanRequest, n_ctx: int) -> GraphShape:
+    k_type = cache_type(request.type_k)
     n_tokens = effective_ubatch(request, n_ctx)
     n_tokens = -(-n_tokens // request.n_seq_max) * request.n_seq_max
     return GraphShape(
@@ -58,6 +60,7 @@ def _shape(card: ModelCard, request: PlanRequest, n_ctx: int) -> GraphShape:
         flash_attn=request.uses_flash_attn,
         rotates_k=_is_rotated(request.type_k, card.head_dim_k),
         rotates_v=_is_rotated(request.type_v, card.head_dim_v),
+        k_block=(k_type.block_elements, k_type.block_bytes),
     )
 
 
@@ -68,8 +71,23 @@ def _is_rotated(type_name: str, head_dims: tuple[int, ...]) -> bool:
 
 def _shortened(card: ModelCard) -> ModelCard:
     """The first layers, where the rest would only find the same holes again."""
-    shapes = (card.n_head, card.n_head_kv, card.head_dim_k, card.head_dim_v, card.n_ff)
-    n_layer = _ENOUGH_WINDOWED_LAYERS if card.n_swa else _ENOUGH_LAYERS
-    is_alike = all(len(set(values)) == 1 for values in shapes)
-    has_all_kinds = set(card.is_swa) == set(card.is_swa[:n_layer])
-    return replace(card, n_layer=min(card.n_layer, n_layer)) if is_alike and has_all_kinds else card
+    kinds = _layer_kinds(card)
+    n_enough = _ENOUGH_WINDOWED_LAYERS if card.n_swa else _ENOUGH_LAYERS
+    n_layer = max(kinds.index(kind) for kind in set(kinds)) + n_enough
+    return replace(card, n_layer=min(card.n_layer, n_layer))
+
+
+def _layer_kinds(card: ModelCard) -> list[Hashable]:
+    """What makes the layers of a model differ: windows, heads, and the tensors they have."""
+    return [
+        (is_swa, n_head, n_head_kv, dim_k, dim_v, frozenset(layer.items()))
+        for is_swa, n_head, n_head_kv, dim_k, dim_v, layer in zip(
+            card.is_swa,
+            card.n_head,
+            card.n_head_kv,
+            card.head_dim_k,
+            card.head_dim_v,
+            layer_tensors(card),
+            strict=True,
+        )
+    ]

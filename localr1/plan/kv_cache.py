@@ -41,7 +41,8 @@ def effective_ubatch(request: PlanRequest, n_ctx: int) -> int:
 def kv_bytes_per_layer(card: ModelCard, request: PlanRequest, n_ctx: int) -> tuple[int, ...]:
     """Bytes of K and V of each layer, over all sequences.
 
-    Raises: UnsupportedParametersError if a head is no whole number of the cache type's blocks.
+    Raises: UnsupportedParametersError if a head is no whole number of the cache type's blocks, or
+    if the two types differ where there is one cache for both.
     """
     for name, dims in ((request.type_k, card.head_dim_k), (request.type_v, card.head_dim_v)):
         if not holds(name, dims):
@@ -49,6 +50,12 @@ def kv_bytes_per_layer(card: ModelCard, request: PlanRequest, n_ctx: int) -> tup
                 f"a {name} cache cannot hold heads of {max(dims)} numbers, no whole blocks",
                 hint="use f16",
             )
+    if not any(card.head_dim_v) and request.type_k != request.type_v:
+        raise UnsupportedParametersError(
+            f"{card.arch} keeps keys and values in one cache, so they cannot be "
+            f"{request.type_k} and {request.type_v}",
+            hint=f"use --kv {request.type_k}",
+        )
     max_v_width = max(map(int.__mul__, card.n_head_kv, card.head_dim_v))
     sizes = []
     for i_layer in range(card.n_layer):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from backends.device import Device
 from backends.dispatch import choose_devices
 from localr1.model_card import ModelCard
-from localr1.plan.dense_graph import VERIFIED_ARCHITECTURES
+from localr1.plan.decoder_graph import VERIFIED_ARCHITECTURES
 from localr1.plan.kv_cache import CELL_STEP, holds, kv_bytes_per_layer, padded_cells
 from localr1.plan.memory_plan import Fix, MemoryPlan, Verdict
 from localr1.plan.placement import Placement, Placer

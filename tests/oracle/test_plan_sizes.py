@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from backends.errors import UnsupportedParametersError
 from localr1.model_card import ModelCard
 from localr1.plan.memory_plan import MemoryPlan
 from localr1.plan.planner import make_plan
@@ -18,6 +19,7 @@ from localr1.plan.request import HostMemory, PlanRequest
 from localr1.units import MIB
 from quant.gguf.header import read_header
 from tests.support.gguf_dense import DenseShape, write_dense
+from tests.support.gguf_experts import ExpertShape, write_experts
 from tests.support.gguf_llama_sizes import llama_sizes
 
 _HOST = HostMemory(total_bytes=2**36, available_bytes=2**36)
@@ -54,6 +56,19 @@ _SHAPES = {
     "gemma2": DenseShape(arch="gemma2", n_layer=4, n_swa=512, is_tied=True),
     "gemma3": DenseShape(arch="gemma3", n_layer=14, n_swa=512, is_tied=True),
 }
+_EXPERTS = {
+    "mixtral": ExpertShape(arch="llama", n_expert=8, n_used=2, n_ff_exp=768),
+    "qwen2moe": ExpertShape(arch="qwen2moe"),
+    "qwen3moe": ExpertShape(arch="qwen3moe"),
+    "gpt-oss": ExpertShape(arch="gpt-oss", n_swa=128, n_layer=4),
+    "deepseek2 as V2-Lite": ExpertShape(
+        arch="deepseek2", n_layer=27, n_dense=1, n_ff_shared=256
+    ),
+    "deepseek2 as V3": ExpertShape(
+        arch="deepseek2", n_layer=5, n_dense=2, n_lora_q=96, n_groups=4, gating=2, scale=2.5,
+        is_normalised=True, has_selection_bias=True, n_ff_shared=128,
+    ),
+}  # fmt: skip
 
 
 def _plan(model: Path, request: dict[str, Any]) -> MemoryPlan:
@@ -65,9 +80,30 @@ def _plan(model: Path, request: dict[str, Any]) -> MemoryPlan:
 def test_kv_cache_and_compute_buffer_equal_llama_cpp(tmp_path: Path, shape: DenseShape) -> None:
     model = write_dense(tmp_path / "model.gguf", shape)
 
-    measured = llama_sizes(model, _REQUESTS)
+    _assert_sizes_equal(model, _REQUESTS)
 
-    for request, sizes in zip(_REQUESTS, measured, strict=True):
+
+@pytest.mark.parametrize("shape", _EXPERTS.values(), ids=_EXPERTS.keys())
+def test_sizes_of_a_mixture_of_experts_equal_llama_cpp(tmp_path: Path, shape: ExpertShape) -> None:
+    model = write_experts(tmp_path / "model.gguf", shape)
+    requests = _REQUESTS
+    if shape.arch == "deepseek2":  # one cache for keys and values, and none quantised without FA
+        alike = [request | {"type_v": request["type_k"]} for request in _REQUESTS]
+        requests = [r for r in alike if r["type_k"] == "f16" or r["flash_attn"] != "off"]
+
+    _assert_sizes_equal(model, requests)
+
+
+def test_latent_attention_has_one_cache_for_keys_and_values(tmp_path: Path) -> None:
+    model = write_experts(tmp_path / "model.gguf", _EXPERTS["deepseek2 as V3"])
+    request = _REQUESTS[0] | {"type_k": "q8_0", "type_v": "f16"}
+
+    with pytest.raises(UnsupportedParametersError, match="one cache"):
+        _plan(model, request)
+
+
+def _assert_sizes_equal(model: Path, requests: list[dict[str, Any]]) -> None:
+    for request, sizes in zip(requests, llama_sizes(model, requests), strict=True):
         host = _plan(model, request).host
         planned = {
             "compute": host.compute_bytes / MIB,

@@ -140,7 +140,7 @@ def test_latent_attention_keeps_no_values(with_values: Callable[..., ModelCard])
 
     assert card.head_dim_k == (576, 576, 576)
     assert card.head_dim_v == (0, 0, 0)
-    assert card.unplanned == (Unplanned.LATENT_ATTENTION,)
+    assert card.unplanned == ()
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,30 @@
-"""Owns the compute graph of a dense transformer, as far as its memory goes.
+"""Owns the compute graph of a decoder, as far as its memory goes.
 
 Mirrors what llama.cpp builds at the pinned version: `llm_graph_context::build_inp_embd`,
 `build_qkv`, `build_attn`, `build_attn_mha` and `build_ffn` (src/llama-graph.cpp), put together as
-in src/models/qwen2.cpp, llama.cpp and gemma3.cpp. Norms, biases and activations that write over
-their input are kept, because whether they can decides who owns the memory next.
+in src/models/qwen2.cpp, llama.cpp, gemma3.cpp and openai-moe.cpp. Experts and latent attention have
+modules of their own. Norms, biases and activations that write over their input are kept, because
+whether they can decides who owns the memory next.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from localr1.model_card import ModelCard
+from localr1.plan.experts_graph import LayerTensors, expert_network, has_experts
 from localr1.plan.graph import F16, F32, I32, I64, Graph, Tensor
+from localr1.plan.graph_nodes import WEIGHT, normed, overwrite, projected, view
+from localr1.plan.latent_attention import is_latent, latent_attention
 
-VERIFIED_ARCHITECTURES = frozenset({"gemma2", "gemma3", "llama", "qwen2", "qwen3"})
+VERIFIED_ARCHITECTURES = frozenset(
+    ["deepseek2", "gemma2", "gemma3", "gpt-oss", "llama", "qwen2", "qwen2moe", "qwen3", "qwen3moe"]
+)
 """Held against llama.cpp's own sizes; others are taken to be built alike."""
 
-_WEIGHT = Tensor((1,), is_external=True)
+_IN_LAYER = re.compile(r"blk\.(\d{1,4})\.(.+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +41,8 @@ class GraphShape:
     rotates_k: bool
     """Quantised keys are rotated before they are stored (a Hadamard matrix per head)."""
     rotates_v: bool
+    k_block: tuple[int, int]
+    """Numbers in a block of the cache's K type, and its bytes."""
 
 
 @dataclass(slots=True)
@@ -46,7 +56,7 @@ class _Inputs:
     v_rotation: Tensor | None
 
 
-def dense_graph(card: ModelCard, shape: GraphShape, *, has_embedding: bool = True) -> Graph:
+def decoder_graph(card: ModelCard, shape: GraphShape, *, has_embedding: bool = True) -> Graph:
     """The graph of one batch. Without `has_embedding`, as on a GPU that gets the rows copied."""
     return _Builder(card, shape).build(has_embedding=has_embedding)
 
@@ -56,7 +66,7 @@ class _Builder:
         self._card = card
         self._shape = shape
         self._graph = Graph()
-        self._names = frozenset(tensor.name for tensor in card.tensors)
+        self._layers = layer_tensors(card)
         self._positions = Tensor((shape.n_tokens,), I32)
         self._full = self._attention_inputs(shape.n_cells)
         self._windowed = self._attention_inputs(shape.n_cells_swa)
@@ -65,19 +75,22 @@ class _Builder:
         card, shape = self._card, self._shape
         states = Tensor((card.n_embd, shape.n_tokens))
         if has_embedding:
-            rows = Tensor(states.dims, sources=(_WEIGHT, Tensor((shape.n_tokens,), I32)))
+            rows = Tensor(states.dims, sources=(WEIGHT, Tensor((shape.n_tokens,), I32)))
             self._graph.expand(rows)
             # llama.cpp keeps room for embeddings given instead of tokens
             self._graph.expand(states)
             states = rows
         if card.arch.startswith("gemma"):
-            states = _overwrite(states)  # scaled
+            states = overwrite(states)  # scaled
         out_ids = Tensor((shape.n_outputs,), I32)
         for i_layer in range(card.n_layer):
             states = self._layer(i_layer, states, out_ids)
-        result = _normed(states)
+        if card.arch == "gpt-oss":
+            states = Tensor((card.n_embd, shape.n_outputs), sources=(states, out_ids))
+        result = normed(states)
         result.is_output = True
-        logits = Tensor((card.n_vocab, shape.n_outputs), sources=(_WEIGHT, result), is_output=True)
+        logits = projected(result, card.n_vocab, shape.n_outputs)
+        logits.is_output = True
         self._graph.expand(logits)
         return self._graph
 
@@ -95,18 +108,34 @@ class _Builder:
         )
 
     def _layer(self, i_layer: int, states: Tensor, out_ids: Tensor) -> Tensor:
-        residual = states
-        current = self._attention(i_layer, _normed(states))
-        if i_layer == self._card.n_layer - 1:
+        layer, residual = self._layers[i_layer], states
+        attend = self._latent_attention if is_latent(layer) else self._attention
+        current = attend(i_layer, normed(states))
+        if i_layer == self._card.n_layer - 1 and self._card.arch != "gpt-oss":
             current = Tensor((self._card.n_embd, self._shape.n_outputs), sources=(current, out_ids))
             residual = Tensor(current.dims, sources=(residual, out_ids))
-        if self._has(i_layer, "post_attention_norm"):
-            current = _normed(current)
-        residual = _overwrite(current, residual)
-        current = self._feed_forward(i_layer, _normed(residual))
-        if self._has(i_layer, "post_ffw_norm"):
-            current = _normed(current)
-        return _overwrite(current, residual)
+        # where there is no other, it is the norm before the feed-forward network
+        if "post_attention_norm.weight" in layer and "ffn_norm.weight" in layer:
+            current = normed(current)
+        residual = overwrite(current, residual)
+        current = self._feed_forward(i_layer, normed(residual))
+        if "post_ffw_norm.weight" in layer:
+            current = normed(current)
+        return overwrite(current, residual)
+
+    def _latent_attention(self, i_layer: int, states: Tensor) -> Tensor:
+        block_items, block_bytes = self._shape.k_block
+        n_latent = self._layers[i_layer]["attn_k_b.weight"][1]
+        copied = Tensor((self._shape.n_cells // block_items, n_latent), block_bytes, (WEIGHT,))
+        return latent_attention(
+            self._graph,
+            self._layers[i_layer],
+            states,
+            positions=self._positions,
+            mask=self._full.mask,
+            k_index=self._full.k_index,
+            values=None if self._shape.flash_attn else copied,
+        )
 
     def _attention(self, i_layer: int, states: Tensor) -> Tensor:
         card, shape = self._card, self._shape
@@ -126,64 +155,61 @@ class _Builder:
             self._graph.expand(tensor)
         self._graph.expand(_stored(key, inputs.k_index))
         self._graph.expand(_stored(value, inputs.v_index))
-        looked_up = _view(query, (dim_k, n_tokens, n_head))
+        looked_up = view(query, dim_k, n_tokens, n_head)
         heads = (dim_v, n_head, n_tokens)
         if shape.flash_attn:
-            mixed = Tensor(heads, sources=(looked_up, _WEIGHT, _WEIGHT, inputs.mask))
-            mixed = _view(mixed, (dim_v * n_head, n_tokens))
+            mixed = Tensor(heads, sources=(looked_up, WEIGHT, WEIGHT, inputs.mask))
+            mixed = view(mixed, dim_v * n_head, n_tokens)
         else:
-            scores = Tensor((n_cells, n_tokens, n_head), sources=(_WEIGHT, looked_up))
-            scores = _overwrite(scores, inputs.mask)
-            mixed = Tensor((dim_v, n_tokens, n_head), sources=(_WEIGHT, scores))
-            mixed = _view(mixed, heads)
+            scores = projected(looked_up, n_cells, n_tokens, n_head)
+            scores = overwrite(scores, inputs.mask)
+            mixed = Tensor((dim_v, n_tokens, n_head), sources=(WEIGHT, scores))
+            mixed = view(mixed, *heads)
             mixed = Tensor((dim_v * n_head, n_tokens), sources=(mixed,))
         self._graph.expand(mixed)
         if inputs.v_rotation is not None:
             mixed = _rotated(mixed, inputs.v_rotation)
-        return Tensor((card.n_embd, n_tokens), sources=(_WEIGHT, mixed))
+        return projected(mixed, card.n_embd, n_tokens)
 
     def _projected(
         self, i_layer: int, name: str, states: Tensor, heads: tuple[int, int, int]
     ) -> Tensor:
         dim, n_head, n_tokens = heads
-        flat = Tensor((dim * n_head, n_tokens), sources=(_WEIGHT, states))
-        if f"blk.{i_layer}.{name}.bias" in self._names:
-            flat = _overwrite(flat, _WEIGHT)
-        return _view(flat, heads)
+        flat = projected(states, dim * n_head, n_tokens)
+        if f"{name}.bias" in self._layers[i_layer]:
+            flat = overwrite(flat, WEIGHT)
+        return view(flat, *heads)
 
     def _positioned(
         self, i_layer: int, name: str, states: Tensor, heads: tuple[int, int, int]
     ) -> Tensor:
         projected = self._projected(i_layer, name, states, heads)
-        if self._has(i_layer, f"{name}_norm"):
-            projected = _normed(projected)
-        return _overwrite(projected, self._positions)
+        if f"{name}_norm.weight" in self._layers[i_layer]:
+            projected = normed(projected)
+        return overwrite(projected, self._positions)
 
     def _feed_forward(self, i_layer: int, states: Tensor) -> Tensor:
+        layer, experts = self._layers[i_layer], self._card.experts
+        if experts is not None and has_experts(layer):
+            return expert_network(self._graph, layer, experts, states)
         n_ff, n_tokens = self._card.n_ff[i_layer], states.dims[1]
-        up = Tensor((n_ff, n_tokens), sources=(_WEIGHT, states))
-        if self._has(i_layer, "ffn_gate"):
-            gate = Tensor((n_ff, n_tokens), sources=(_WEIGHT, states))
+        up = projected(states, n_ff, n_tokens)
+        if "ffn_gate.weight" in layer:
+            gate = projected(states, n_ff, n_tokens)
             active = Tensor((n_ff, n_tokens), sources=(gate, up))
         else:
-            active = _overwrite(up)
-        return Tensor((self._card.n_embd, n_tokens), sources=(_WEIGHT, active))
-
-    def _has(self, i_layer: int, name: str) -> bool:
-        return f"blk.{i_layer}.{name}.weight" in self._names
+            active = overwrite(up)
+        return projected(active, self._card.n_embd, n_tokens)
 
 
-def _overwrite(tensor: Tensor, *others: Tensor) -> Tensor:
-    return Tensor(tensor.dims, tensor.item_bytes, sources=(tensor, *others), may_overwrite=True)
-
-
-def _normed(tensor: Tensor) -> Tensor:
-    return _overwrite(_overwrite(tensor), _WEIGHT)
-
-
-def _view(tensor: Tensor, dims: tuple[int, ...]) -> Tensor:
-    root = tensor if tensor.view_of is None else tensor.view_of
-    return Tensor(dims, tensor.item_bytes, (tensor,), view_of=root)
+def layer_tensors(card: ModelCard) -> Sequence[LayerTensors]:
+    """The tensors of each layer, by their names within it."""
+    layers: list[dict[str, tuple[int, ...]]] = [{} for _ in range(card.n_layer)]
+    for tensor in card.tensors:
+        match = _IN_LAYER.fullmatch(tensor.name)
+        if match and int(match[1]) < card.n_layer:
+            layers[int(match[1])][match[2]] = tensor.dims
+    return layers
 
 
 def _rotation(n: int) -> Tensor:
@@ -192,12 +218,12 @@ def _rotation(n: int) -> Tensor:
 
 def _rotated(tensor: Tensor, rotation: Tensor) -> Tensor:
     n = rotation.dims[0]
-    flat = _view(tensor, (n, tensor.n_bytes // tensor.item_bytes // n))
-    return _view(Tensor(flat.dims, sources=(rotation, flat)), tensor.dims)
+    flat = view(tensor, n, tensor.n_bytes // tensor.item_bytes // n)
+    return view(Tensor(flat.dims, sources=(rotation, flat)), *tensor.dims)
 
 
 def _stored(tensor: Tensor, index: Tensor) -> Tensor:
-    flat = _view(tensor, (tensor.dims[0] * tensor.dims[1], tensor.dims[2]))
+    flat = view(tensor, tensor.dims[0] * tensor.dims[1], tensor.dims[2])
     return Tensor(flat.dims, sources=(flat, index), is_external=True)
 
 

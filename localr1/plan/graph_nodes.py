@@ -1,0 +1,29 @@
+"""Owns the few kinds of nodes that all graphs are made of, and what ggml may do with each."""
+
+from __future__ import annotations
+
+from localr1.plan.graph import Tensor
+
+WEIGHT = Tensor((1,), is_external=True)
+"""Any weight or cache: it lies elsewhere, so its shape does not matter."""
+
+
+def overwrite(tensor: Tensor, *others: Tensor) -> Tensor:
+    """The result of an operation that can write over an input of the same shape."""
+    return Tensor(tensor.dims, tensor.item_bytes, sources=(tensor, *others), may_overwrite=True)
+
+
+def normed(tensor: Tensor) -> Tensor:
+    """A norm and the product with its weight."""
+    return overwrite(overwrite(tensor), WEIGHT)
+
+
+def projected(states: Tensor, *dims: int) -> Tensor:
+    """The product of a weight with `states`, of the given shape."""
+    return Tensor(dims, sources=(WEIGHT, states))
+
+
+def view(tensor: Tensor, *dims: int) -> Tensor:
+    """The same memory under another shape."""
+    root = tensor if tensor.view_of is None else tensor.view_of
+    return Tensor(dims, tensor.item_bytes, (tensor,), view_of=root)

@@ -1,0 +1,77 @@
+"""Owns the part of a compute graph that attends through a latent vector (DeepSeek).
+
+One row per token is cached, shared by all heads; queries are taken into its space, and what comes
+out is taken back per head. Mirrors src/models/deepseek2.cpp (`is_mla`) and
+`llm_graph_context::build_attn_mha` of llama.cpp at the pinned version. Sizes come from tensors.
+"""
+
+from __future__ import annotations
+
+from localr1.plan.experts_graph import LayerTensors
+from localr1.plan.graph import Graph, Tensor
+from localr1.plan.graph_nodes import WEIGHT, normed, overwrite, projected, view
+
+
+def is_latent(layer: LayerTensors) -> bool:
+    """Whether the layer attends through a latent vector without unfolding it."""
+    return "attn_k_b.weight" in layer
+
+
+def latent_attention(
+    graph: Graph,
+    layer: LayerTensors,
+    states: Tensor,
+    *,
+    positions: Tensor,
+    mask: Tensor,
+    k_index: Tensor,
+    values: Tensor | None,
+) -> Tensor:
+    """What the layer's attention makes of `states`.
+
+    `values` is None with flash attention; without it, a copy of the cached rows, transposed: they
+    are part of the keys, so they do not lie in the cache as a matrix of their own.
+    """
+    n_embd, n_tokens = states.dims
+    n_nope, n_latent, n_head = layer["attn_k_b.weight"]
+    dim_v = layer["attn_v_b.weight"][1]
+    n_rope = layer["attn_kv_a_mqa.weight"][1] - n_latent
+    query = _query(layer, states, (n_nope + n_rope) * n_head)
+    query = view(query, n_nope + n_rope, n_head, n_tokens)
+    shared = projected(states, n_latent + n_rope, n_tokens)
+    latent = view(shared, n_latent, n_tokens)
+    k_rope = overwrite(view(shared, n_rope, 1, n_tokens), positions)
+    latent = normed(latent)
+    q_rope = overwrite(view(query, n_rope, n_head, n_tokens), positions)
+    absorbed = projected(view(query, n_nope, n_tokens, n_head), n_latent, n_tokens, n_head)
+    dim = n_latent + n_rope
+    query = Tensor(
+        (dim, n_head, n_tokens), sources=(view(absorbed, n_latent, n_head, n_tokens), q_rope)
+    )
+    value = view(latent, n_latent, 1, n_tokens)
+    key = Tensor((dim, 1, n_tokens), sources=(value, k_rope))
+    for tensor in (query, value, key):
+        graph.expand(tensor)
+    flat = view(key, dim, n_tokens)
+    graph.expand(Tensor(flat.dims, sources=(flat, k_index), is_external=True))
+    looked_up = view(query, dim, n_tokens, n_head)
+    if values is None:
+        mixed = Tensor((n_latent, n_head, n_tokens), sources=(looked_up, WEIGHT, WEIGHT, mask))
+        mixed = projected(view(mixed, n_latent, n_tokens, n_head), dim_v, n_tokens, n_head)
+        mixed = view(mixed, dim_v, n_head, n_tokens)
+        mixed = Tensor(mixed.dims, sources=(mixed,))
+        mixed = view(mixed, dim_v * n_head, n_tokens)
+    else:
+        scores = overwrite(projected(looked_up, mask.dims[0], n_tokens, n_head), mask)
+        mixed = Tensor((n_latent, n_tokens, n_head), sources=(values, scores))
+        mixed = view(projected(mixed, dim_v, n_tokens, n_head), dim_v, n_head, n_tokens)
+        mixed = Tensor((dim_v * n_head, n_tokens), sources=(mixed,))
+    graph.expand(mixed)
+    return projected(mixed, n_embd, n_tokens)
+
+
+def _query(layer: LayerTensors, states: Tensor, width: int) -> Tensor:
+    n_tokens = states.dims[1]
+    if "attn_q_a.weight" in layer:
+        states = normed(projected(states, layer["attn_q_a.weight"][1], n_tokens))
+    return projected(states, width, n_tokens)
