@@ -17,7 +17,7 @@ from quant.dtypes import BYTES_OF
 from quant.errors import CheckpointDamagedError
 from quant.families.architecture import Architecture, architecture_of
 from quant.families.hyperparameters import Hyperparameters, read_hyperparameters
-from quant.families.tensor_map import map_tensors
+from quant.families.tensor_map import expected_tensors, is_promised, map_tensors
 from quant.gguf.key_values import KeyValues
 from quant.gguf.types import FileType
 from quant.gguf.writer import TensorEntry
@@ -130,18 +130,15 @@ def _without_weights(directory: Path) -> Checkpoint:
         name: StoredTensor(
             directory / "config.json", name, dtype, shape, 0, math.prod(shape) * BYTES_OF[dtype]
         )
-        for name, shape in _expected_tensors(architecture, parameters)
+        for name, shape in _promised_tensors(architecture, parameters)
     }
     return Checkpoint(directory, config, dict(sorted(tensors.items())))
 
 
-def _expected_tensors(
+def _promised_tensors(
     architecture: Architecture, parameters: Hyperparameters
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
-    for rule in architecture.rules:
-        is_untied_head = rule.source == "lm_head.weight" and not parameters.has_tied_embeddings
-        if not rule.is_required and not is_untied_head:
-            continue
-        shape = tuple(parameters.dimension(name) for name in rule.shape)
-        for bid in range(parameters.n_layer) if "{bid}" in rule.source else range(1):
-            yield rule.source.format(bid=bid), shape
+    for expected in expected_tensors(architecture, parameters):
+        if is_promised(expected.rule, parameters):
+            shape = tuple(parameters.dimension(name) for name in expected.rule.shape)
+            yield from ((name, shape) for name in expected.sources)

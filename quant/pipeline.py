@@ -20,9 +20,9 @@ from quant.errors import CheckpointDamagedError
 from quant.gguf.writer import padding
 from quant.output.files import OutputWriter, output_files
 from quant.recipe import file_type_named
-from quant.slabs import encoded_slabs, source_bytes
+from quant.slabs import encoded_slabs
 from quant.source.checkpoint import Checkpoint, open_checkpoint
-from quant.source.safetensors import MappedShards, StoredTensor
+from quant.source.safetensors import MappedShards
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +118,9 @@ def _write(
     n_threads: int,
     on_progress: Callable[[ConvertProgress], None],
 ) -> int:
-    bytes_total = sum(source_bytes(item.tensor) for item in plan.tensors)
+    bytes_total = sum(item.tensor.source.n_source_bytes for item in plan.tensors)
     n_slabs, bytes_done = writer.kept.n_slabs, writer.kept.n_read
-    shards = MappedShards(
-        item.tensor.source for item in plan.tensors if isinstance(item.tensor.source, StoredTensor)
-    )
+    shards = MappedShards(stored for item in plan.tensors for stored in item.tensor.source.stored)
     slabs = encoded_slabs(plan.tensors, shards, n_threads, n_skipped=n_slabs)
     with contextlib.closing(slabs):
         for slab in slabs:

@@ -8,14 +8,16 @@ shape, plus the few things a table cannot say. Adding one is a module here that 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from quant.dtypes import Float32Array
 from quant.errors import CheckpointDamagedError, UnsupportedError
 from quant.families.hyperparameters import Hyperparameters
 from quant.gguf.key_values import KeyValues
+from quant.rows import RowSource, picked_rows, shifted_rows, stored_rows
+from quant.source.safetensors import StoredTensor
 
 _MODULES = {
     "Gemma2ForCausalLM": "quant.families.gemma2",
@@ -32,22 +34,49 @@ _MODULES = {
 """Module by the name that config.json gives under `architectures`."""
 
 
+Arrangement: TypeAlias = Callable[[StoredTensor, Hyperparameters], RowSource]
+"""How the rows of an output follow from a stored tensor."""
+
+
+def as_stored(stored: StoredTensor, _parameters: Hyperparameters) -> RowSource:
+    """The rows as they are."""
+    return stored_rows(stored)
+
+
+def interleaved(stored: StoredTensor, parameters: Hyperparameters) -> RowSource:
+    """Rows from half-split to interleaved rotary order within each head."""
+    half = parameters.head_dim // 2
+    order = [place for first in range(half) for place in (first, first + half)]
+    return picked_rows(stored, parameters.head_dim, order)
+
+
+def plus_one(stored: StoredTensor, _parameters: Hyperparameters) -> RowSource:
+    """A norm that is stored as its distance from one."""
+    return shifted_rows(stored_rows(stored), 1.0)
+
+
+def every_layer(parameters: Hyperparameters) -> Iterable[int]:
+    """All layers."""
+    return range(parameters.n_layer)
+
+
 @dataclass(frozen=True, slots=True)
 class TensorRule:
     """How one tensor, or one per layer, comes over."""
 
     source: str
-    """Name in the checkpoint; `{bid}` stands for the layer."""
+    """Name in the checkpoint; `{bid}` stands for the layer. `{xid}` stands for the expert: the
+    output stacks all experts of a layer."""
     target: str
     """Name in the GGUF."""
     shape: tuple[str, ...]
     """Dimensions by their names in `Hyperparameters.dimension`, rows first."""
     is_required: bool = True
-    heads: str = ""
-    """`n_head` or `n_head_kv` when the rows must change from half-split to interleaved rotary
-    order, else empty."""
-    shift: float = 0.0
-    """What is added to every value; for vectors only."""
+    arrange: Arrangement = as_stored
+    into: tuple[str, ...] = ()
+    """Dimensions of the output, or of what one expert adds to it, where `arrange` changes them."""
+    layers: Callable[[Hyperparameters], Iterable[int]] = every_layer
+    """Which layers have it, if the source names a layer."""
 
 
 def _no_parameters(_key_values: KeyValues, _prefix: str, _parameters: Hyperparameters) -> None:
@@ -113,12 +142,19 @@ def layer_rule(
     target: str,
     *shape: str,
     is_required: bool = True,
-    heads: str = "",
-    shift: float = 0.0,
+    arrange: Arrangement = as_stored,
+    into: tuple[str, ...] = (),
+    layers: Callable[[Hyperparameters], Iterable[int]] = every_layer,
 ) -> TensorRule:
     """The rule for a tensor of every layer; names without what all layers share."""
     return TensorRule(
-        "model.layers.{bid}." + source, "blk.{bid}." + target, shape, is_required, heads, shift
+        "model.layers.{bid}." + source,
+        "blk.{bid}." + target,
+        shape,
+        is_required,
+        arrange,
+        into,
+        layers,
     )
 
 

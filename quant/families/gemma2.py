@@ -11,7 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quant.errors import UnsupportedError
-from quant.families.architecture import FEED_FORWARD_RULES, Architecture, TensorRule, layer_rule
+from quant.families.architecture import (
+    FEED_FORWARD_RULES,
+    Architecture,
+    TensorRule,
+    layer_rule,
+    plus_one,
+)
 from quant.families.hyperparameters import Hyperparameters
 from quant.gguf.key_values import KeyValues
 
@@ -24,12 +30,12 @@ _KEYS = (
 
 def norm_rule(source: str, target: str, size: str) -> TensorRule:
     """A norm that is stored as its distance from one."""
-    return layer_rule(f"{source}.weight", f"{target}.weight", size, shift=1.0)
+    return layer_rule(f"{source}.weight", f"{target}.weight", size, arrange=plus_one)
 
 
 RULES: tuple[TensorRule, ...] = (
     TensorRule("model.embed_tokens.weight", "token_embd.weight", ("n_vocab", "n_embd")),
-    TensorRule("model.norm.weight", "output_norm.weight", ("n_embd",), shift=1.0),
+    TensorRule("model.norm.weight", "output_norm.weight", ("n_embd",), arrange=plus_one),
     *FEED_FORWARD_RULES,
     layer_rule("self_attn.q_proj.weight", "attn_q.weight", "n_q", "n_embd"),
     layer_rule("self_attn.k_proj.weight", "attn_k.weight", "n_kv", "n_embd"),

@@ -13,6 +13,8 @@ from typing import Any
 from quant.errors import CheckpointDamagedError, UnsupportedError
 
 _MAX_LAYERS = 512
+_MAX_EXPERTS = 4096
+_EXPERT_KEYS = ("num_local_experts", "num_experts", "n_routed_experts")
 _MAX_SIZE = 2**31 - 1
 _KNOWN_ROPE = {"default", "linear", "yarn", "dynamic", "llama3", "longrope", "su"}
 
@@ -50,6 +52,8 @@ class Hyperparameters:
     n_head: int
     n_head_kv: int
     head_dim: int
+    n_expert: int
+    """0 in a dense model."""
     has_own_head_dim: bool
     """Whether config.json states head_dim."""
     n_vocab: int
@@ -87,6 +91,7 @@ class Hyperparameters:
             "n_q": self.n_head * self.head_dim,
             "n_kv": self.n_head_kv * self.head_dim,
             "head_dim": self.head_dim,
+            "n_expert": self.n_expert,
             "n_qkv": (self.n_head + 2 * self.n_head_kv) * self.head_dim,
             "2 n_ff": 2 * self.n_ff,
         }
@@ -116,6 +121,7 @@ def read_hyperparameters(
         n_head=n_head,
         n_head_kv=n_head_kv,
         head_dim=head_dim,
+        n_expert=_n_expert(values),
         has_own_head_dim=has_own_head_dim,
         n_vocab=_size(values, "vocab_size"),
         rms_eps=_number(values, "rms_norm_eps"),
@@ -123,6 +129,11 @@ def read_hyperparameters(
         rope=_rope(values),
         values=values,
     )
+
+
+def _n_expert(values: Mapping[str, Any]) -> int:
+    key = next((key for key in _EXPERT_KEYS if key in values), None)
+    return 0 if key is None else _size(values, key, maximum=_MAX_EXPERTS)
 
 
 def _rope(values: Mapping[str, Any]) -> RopeParameters:

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from quant.dtypes import Float32Array
 from quant.errors import CheckpointDamagedError
-from quant.families.architecture import DECODER_RULES, Architecture, TensorRule, layer_rule
+from quant.families.architecture import (
+    DECODER_RULES,
+    Architecture,
+    TensorRule,
+    interleaved,
+    layer_rule,
+)
 from quant.families.hyperparameters import Hyperparameters
 from quant.gguf.key_values import KeyValues
 
@@ -72,18 +79,22 @@ def llama3_factors(parameters: Hyperparameters) -> Float32Array:
     return np.where(wavelengths < n_old / high, np.float32(1), factors).astype(np.float32)
 
 
-def _optional_bias(source: str, target: str, size: str, *, heads: str = "") -> TensorRule:
-    return layer_rule(f"{source}.bias", f"{target}.bias", size, is_required=False, heads=heads)
+def _optional_bias(source: str, target: str, size: str) -> TensorRule:
+    return layer_rule(f"{source}.bias", f"{target}.bias", size, is_required=False)
+
+
+def _rotary(part: str, size: str) -> tuple[TensorRule, ...]:
+    source, target = f"self_attn.{part}_proj", f"attn_{part}"
+    weight = layer_rule(f"{source}.weight", f"{target}.weight", size, "n_embd", arrange=interleaved)
+    return weight, replace(_optional_bias(source, target, size), arrange=interleaved)
 
 
 ARCHITECTURE = Architecture(
     name="llama",
     rules=(
         *DECODER_RULES,
-        layer_rule("self_attn.q_proj.weight", "attn_q.weight", "n_q", "n_embd", heads="n_head"),
-        layer_rule("self_attn.k_proj.weight", "attn_k.weight", "n_kv", "n_embd", heads="n_head_kv"),
-        _optional_bias("self_attn.q_proj", "attn_q", "n_q", heads="n_head"),
-        _optional_bias("self_attn.k_proj", "attn_k", "n_kv", heads="n_head_kv"),
+        *_rotary("q", "n_q"),
+        *_rotary("k", "n_kv"),
         _optional_bias("self_attn.v_proj", "attn_v", "n_kv"),
         _optional_bias("self_attn.o_proj", "attn_output", "n_embd"),
         _optional_bias("mlp.gate_proj", "ffn_gate", "n_ff"),

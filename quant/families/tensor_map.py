@@ -1,22 +1,22 @@
 """Owns the match between a checkpoint's tensors and an architecture's rules.
 
-The result is a list in the order of llama.cpp's converter. Nothing passes by accident: a tensor no
-rule knows, one that is missing, or one of another shape than config.json promises is an error.
+The result is a list in the order of llama.cpp's converter: an output stands where the last of the
+tensors it is made of stood. Nothing passes by accident: a tensor no rule knows, one that is
+missing, or one of another shape than config.json promises is an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
-from quant.dtypes import TENSOR_TYPE_OF, Array, Float32Array, to_float32
+from quant.dtypes import TENSOR_TYPE_OF
 from quant.errors import CheckpointDamagedError, UnsupportedError
 from quant.families.architecture import Architecture, TensorRule
 from quant.families.hyperparameters import Hyperparameters
+from quant.rows import RowSource, made_vector, stacked_rows
 from quant.source.checkpoint import Checkpoint
-from quant.source.safetensors import MappedShards, StoredTensor
+from quant.source.safetensors import MAX_TENSORS, StoredTensor
 
 _BUFFERS = (".attention.masked_bias", ".attention.bias", ".rotary_emb.inv_freq")
 """Endings of tensors that old checkpoints carry and nobody needs."""
@@ -24,82 +24,125 @@ _BUFFERS = (".attention.masked_bias", ".attention.bias", ".rotary_emb.inv_freq")
 
 @dataclass(frozen=True, slots=True)
 class MappedTensor:
-    """A tensor of the output and where its values come from."""
+    """A tensor of the output and where its rows come from."""
 
     name: str
     shape: tuple[int, ...]
-    source: StoredTensor | Float32Array
-    n_heads: int = 0
-    """Above 0: rows go from half-split to interleaved rotary order within each head."""
-    shift: float = 0.0
-    """What is added to every value, in float32."""
+    """Length of a row last; (matrices, rows, columns) for a stack."""
+    source: RowSource
 
     @property
-    def dtype(self) -> str:
-        """The number format of the matrix: the source's, unless something is added."""
-        if not isinstance(self.source, StoredTensor) or self.shift:
-            return "F32"
-        return self.source.dtype
+    def rows_per_matrix(self) -> int:
+        """All rows, but in a stack."""
+        return self.shape[-2] if len(self.shape) > 2 else self.source.n_rows
 
-    def matrix(self, shards: MappedShards) -> Array:
-        """All values, (rows, columns), not yet reordered; no copy is made unless one is added to.
 
-        Only vectors are added to, so the copy is small.
-        """
-        if not isinstance(self.source, StoredTensor):
-            return self.source.reshape(-1, 1)
-        stored = shards.matrix(self.source)
-        if not self.shift:
-            return stored
-        return to_float32(stored, self.source.dtype) + np.float32(self.shift)
+@dataclass(frozen=True, slots=True)
+class ExpectedTensor:
+    """An output that a rule promises for a layer, and the names of what it is made of."""
 
-    def row_order(self) -> np.ndarray[tuple[int], np.dtype[np.intp]] | None:
-        """Source row of each output row, or None if they are the same."""
-        if not self.n_heads:
-            return None
-        rows = np.arange(self.shape[0]).reshape(self.n_heads, 2, -1)
-        return rows.swapaxes(1, 2).reshape(-1)
+    rule: TensorRule
+    name: str
+    sources: tuple[str, ...]
+    group: str
+    """Outputs of the same group are complete at the same time: they share a source, or they are
+    the experts of one layer."""
+
+
+def expected_tensors(
+    architecture: Architecture, parameters: Hyperparameters
+) -> Iterator[ExpectedTensor]:
+    """What the rules promise, in their order. Raises: CheckpointDamagedError if it is too much."""
+    n_sources = 0
+    for rule in architecture.rules:
+        per_expert = "{xid}" in rule.source
+        for bid in rule.layers(parameters) if "{bid}" in rule.source else range(1):
+            n_parts = parameters.n_expert if per_expert else 1
+            n_sources += n_parts
+            if n_sources > MAX_TENSORS:
+                raise CheckpointDamagedError(
+                    f"config.json promises over {MAX_TENSORS:,} tensors, "
+                    f"at {rule.source.format(bid=bid, xid=0)!r}"
+                )
+            sources = tuple(rule.source.format(bid=bid, xid=xid) for xid in range(n_parts))
+            group = f"experts {bid}" if per_expert else sources[0]
+            yield ExpectedTensor(rule, rule.target.format(bid=bid), sources, group)
+
+
+def is_promised(rule: TensorRule, parameters: Hyperparameters) -> bool:
+    """Whether a checkpoint must have what the rule names."""
+    is_untied_head = rule.source == "lm_head.weight" and not parameters.has_tied_embeddings
+    return rule.is_required or is_untied_head
 
 
 def map_tensors(
     checkpoint: Checkpoint, architecture: Architecture, parameters: Hyperparameters
 ) -> list[MappedTensor]:
     """Every tensor of the output. Raises: QuantError naming the tensor that does not fit."""
-    rules = dict(_expanded(architecture, parameters))
+    groups: dict[str, list[ExpectedTensor]] = {}
+    group_of: dict[str, str] = {}
+    for expected in expected_tensors(architecture, parameters):
+        groups.setdefault(expected.group, []).append(expected)
+        group_of.update(dict.fromkeys(expected.sources, expected.group))
     mapped = [
-        MappedTensor(name, values.shape, values)
+        MappedTensor(name, values.shape, made_vector(values))
         for name, values in architecture.made_tensors(parameters).items()
     ]
+    n_missing = {
+        group: len({name for output in outputs for name in output.sources})
+        for group, outputs in groups.items()
+    }
     for name, stored in checkpoint.tensors.items():
         if name.endswith(_BUFFERS) or name in architecture.unused:
             continue
-        if name not in rules:
+        group = group_of.get(name, "")
+        if not group:
             raise UnsupportedError(
                 f"{stored.path}: tensor {name!r} is no part of a {architecture.name} model "
                 f"with {parameters.n_layer} layers"
             )
-        target, rule = rules.pop(name)
-        mapped.append(_mapped(stored, target, rule, parameters))
-    for name, (_, rule) in rules.items():
-        is_untied_head = name == "lm_head.weight" and not parameters.has_tied_embeddings
-        if rule.is_required or is_untied_head:
-            raise CheckpointDamagedError(f"{checkpoint.directory} lacks tensor {name!r}")
+        n_missing[group] -= 1
+        if n_missing[group] == 0:
+            mapped.extend(
+                _mapped(output, checkpoint.tensors, parameters) for output in groups.pop(group)
+            )
+    for outputs in groups.values():
+        _require_nothing_promised(outputs, checkpoint, parameters)
     return mapped
 
 
-def _expanded(
-    architecture: Architecture, parameters: Hyperparameters
-) -> Iterator[tuple[str, tuple[str, TensorRule]]]:
-    for rule in architecture.rules:
-        layers = range(parameters.n_layer) if "{bid}" in rule.source else range(1)
-        for bid in layers:
-            yield rule.source.format(bid=bid), (rule.target.format(bid=bid), rule)
+def _require_nothing_promised(
+    outputs: list[ExpectedTensor], checkpoint: Checkpoint, parameters: Hyperparameters
+) -> None:
+    for output in outputs:
+        missing = next((name for name in output.sources if name not in checkpoint.tensors), None)
+        if missing is not None and is_promised(output.rule, parameters):
+            raise CheckpointDamagedError(f"{checkpoint.directory} lacks tensor {missing!r}")
 
 
 def _mapped(
-    stored: StoredTensor, target: str, rule: TensorRule, parameters: Hyperparameters
+    expected: ExpectedTensor, tensors: Mapping[str, StoredTensor], parameters: Hyperparameters
 ) -> MappedTensor:
-    shape = tuple(parameters.dimension(name) for name in rule.shape)
+    rule = expected.rule
+    shape = _shape(rule.shape, parameters)
+    parts = []
+    for name in expected.sources:
+        _require_shape_and_dtype(tensors[name], shape)
+        parts.append(rule.arrange(tensors[name], parameters))
+    is_stack = "{xid}" in rule.source
+    out_shape = _shape(rule.into, parameters) or shape
+    return MappedTensor(
+        expected.name,
+        (len(parts), *out_shape) if is_stack else out_shape,
+        stacked_rows(parts) if is_stack else parts[0],
+    )
+
+
+def _shape(names: tuple[str, ...], parameters: Hyperparameters) -> tuple[int, ...]:
+    return tuple(parameters.dimension(name) for name in names)
+
+
+def _require_shape_and_dtype(stored: StoredTensor, shape: tuple[int, ...]) -> None:
     if stored.shape != shape:
         raise CheckpointDamagedError(
             f"{stored.path}: tensor {stored.name!r} is {list(stored.shape)}, "
@@ -110,5 +153,3 @@ def _mapped(
             f"{stored.path}: tensor {stored.name!r} is {stored.dtype}; "
             f"known are {', '.join(TENSOR_TYPE_OF)}"
         )
-    n_heads = {"": 0, "n_head": parameters.n_head, "n_head_kv": parameters.n_head_kv}[rule.heads]
-    return MappedTensor(target, shape, stored, n_heads, rule.shift)

@@ -2,7 +2,7 @@
 
 Format: 8 bytes header length, a JSON header, the data (README of the safetensors project). Headers
 lie: every size is checked against the file before anything is mapped, so that no read can leave
-the file. Limits: header 32 MiB, 65,536 tensors, 8 dimensions.
+the file. Limits: header 32 MiB, 262,144 tensors, 8 dimensions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from quant.errors import CheckpointDamagedError, UnsupportedError
 from quant.source.json_file import parse_json_object
 
 MAX_HEADER_BYTES = 32 * 1024**2
-MAX_TENSORS = 65_536
+MAX_TENSORS = 262_144
 _MAX_DIMS = 8
 _NAME = re.compile(r"[\w.\-/]{1,256}", re.ASCII)
 

@@ -140,7 +140,7 @@ def test_more_tensors_than_any_model_has_are_refused(tmp_path: Path) -> None:
     header = json.dumps({f"t{number}": entry for number in range(reader.MAX_TENSORS + 1)})
     write_raw_safetensors(source / "model.safetensors", header, b"")
 
-    assert "over 65,536" in refusal(source, tmp_path).message
+    assert "over 262,144" in refusal(source, tmp_path).message
 
 
 def test_a_header_above_the_limit_is_refused_unread(tmp_path: Path) -> None:

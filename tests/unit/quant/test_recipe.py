@@ -12,6 +12,7 @@ from quant.families.hyperparameters import Hyperparameters, read_hyperparameters
 from quant.families.tensor_map import MappedTensor
 from quant.gguf.types import FileType, TensorType
 from quant.recipe import choose_types, file_type_named
+from quant.rows import stored_rows
 from quant.source.safetensors import StoredTensor
 
 _CONFIG = {
@@ -33,7 +34,8 @@ def _parameters(**changes: int) -> Hyperparameters:
 def _matrices(part: str, n_layer: int) -> list[MappedTensor]:
     stored = StoredTensor(Path("model.safetensors"), "any", "BF16", (1024, 8192), 0, 0)
     return [
-        MappedTensor(f"blk.{bid}.{part}.weight", (1024, 8192), stored) for bid in range(n_layer)
+        MappedTensor(f"blk.{bid}.{part}.weight", (1024, 8192), stored_rows(stored))
+        for bid in range(n_layer)
     ]
 
 
