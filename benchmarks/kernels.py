@@ -10,7 +10,6 @@ first use took (compiling or loading compiled code), and last one line of JSON.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import platform
 import sys
@@ -19,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from quant.blocks import registry
-from quant.kernels import _library_path
+from quant.blocks import compiled_code, registry
+from quant.blocks.reference import Floats, quantize_chunk
+from quant.gguf.types import TensorType
 
 _TURNS = 7
 _N_COLS = 2048
@@ -32,19 +31,20 @@ _FEATURES = ("AVX2", "FMA3", "AVX512F", "NEON")
 
 def main() -> int:
     """Exit status: 1 if any byte differs."""
+    compiled_code.keep_below(None)
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((_N_ROWS, _N_COLS), dtype=np.float32) * np.float32(0.02)
     importance = rng.standard_exponential(_N_COLS, dtype=np.float32)
     features = _cpu_features()
-    print(f"{_cpu_name()}; {' '.join(features)}; lane kernels: {registry.has_lanes()}")
+    print(f"{_cpu_name()}; {' '.join(features)}")
     print("type    weights    kernel         ours  llama.cpp  ratio  first use")
     measured = []
-    for type_name in registry.BLOCK_TYPES:
+    for tensor_type in registry.TYPES:
         for weights in (None, importance):
-            result = _measure(type_name, rows, weights)
+            result = _measure(tensor_type, rows, weights)
             measured.append(result)
             print(
-                f"{type_name:8}{'importance' if result['is_weighted'] else 'none':10} "
+                f"{tensor_type.name:8}{'importance' if result['is_weighted'] else 'none':10} "
                 f"{result['kernel']:10}{result['ours']:8.1f}{result['llama_cpp']:11.1f}"
                 f"{result['ratio']:7.2f}{result['first_use_s']:9.2f} s"
                 f"{'' if result['is_identical'] else '  BYTES DIFFER'}"
@@ -55,56 +55,33 @@ def main() -> int:
     return 0 if all(result["is_identical"] for result in measured) else 1
 
 
-def _measure(
-    type_name: str, rows: npt.NDArray[np.float32], importance: npt.NDArray[np.float32] | None
-) -> dict[str, Any]:
+def _measure(tensor_type: TensorType, rows: Floats, importance: Floats | None) -> dict[str, Any]:
     is_weighted = importance is not None
+    kernel = registry.kernel_for(tensor_type, is_weighted=is_weighted)
     started_s = time.perf_counter()
-    registry.prepare(type_name, is_weighted=is_weighted)
+    has_lanes = kernel is not None and registry.load(kernel)
     first_use_s = time.perf_counter() - started_s
-    reference = _reference()
+    theirs = np.empty((rows.shape[0], tensor_type.n_bytes(rows.shape[1])), np.uint8)
     ours_s = theirs_s = float("inf")
     for _ in range(_TURNS):
         started_s = time.thread_time()
-        ours = registry.quantize(type_name, rows, importance)
+        ours = registry.quantize(tensor_type, rows, importance)
         ours_s = min(ours_s, time.thread_time() - started_s)
         started_s = time.thread_time()
-        theirs = _run_reference(reference, type_name, rows, importance)
+        quantize_chunk(tensor_type, rows, importance, theirs)
         theirs_s = min(theirs_s, time.thread_time() - started_s)
     ours_per_s = rows.size / ours_s / 1e6
     theirs_per_s = rows.size / theirs_s / 1e6
-    has_kernel = registry.lane_kernel(type_name, is_weighted=is_weighted) is not None
     return {
-        "type": type_name,
+        "type": tensor_type.name,
         "is_weighted": is_weighted,
-        "kernel": "lanes" if has_kernel else "llama.cpp",
+        "kernel": "lanes" if has_lanes else "llama.cpp",
         "ours": round(ours_per_s, 1),
         "llama_cpp": round(theirs_per_s, 1),
         "ratio": round(ours_per_s / theirs_per_s, 2),
         "first_use_s": round(first_use_s, 2),
         "is_identical": bool(np.array_equal(ours, theirs)),
     }
-
-
-def _reference() -> Any:
-    function = ctypes.CDLL(str(_library_path())).ggml_quantize_chunk
-    function.restype = ctypes.c_size_t
-    sizes = [ctypes.c_int64] * 3  # first value, rows, values per row
-    function.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 2, *sizes, ctypes.c_void_p]
-    return function
-
-
-def _run_reference(
-    function: Any,
-    type_name: str,
-    rows: npt.NDArray[np.float32],
-    importance: npt.NDArray[np.float32] | None,
-) -> npt.NDArray[np.uint8]:
-    block = registry.BLOCK_TYPES[type_name]
-    out = np.empty((rows.shape[0], rows.shape[1] // block.n_weights * block.n_bytes), np.uint8)
-    weights = None if importance is None else importance.ctypes.data
-    function(block.ggml_id, rows.ctypes.data, out.ctypes.data, 0, *rows.shape, weights)
-    return out
 
 
 def _cpu_name() -> str:

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from quant.blocks import registry
+from quant.blocks import compiled_code, registry
+from quant.blocks.reference import library_path
 from quant.dtypes import to_float32
-from quant.kernels import _library_path
+from quant.gguf.types import TensorType
 from quant.source.safetensors import MappedShards, read_tensor_table
 
 pytest.importorskip("numba", reason="numba compiles the lane kernels and is not installed")
@@ -28,15 +29,23 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 Draw: TypeAlias = Callable[[np.random.Generator, tuple[int, int]], Floats]
 
 _MODEL = Path(__file__).parents[2] / "localr1" / "demo" / "r1-nano" / "model.safetensors"
-_SEARCHED = ["Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS"]
-_WEIGHTED = [name for name in registry.BLOCK_TYPES if name != "Q8_0"]
+_SEARCHED = [
+    TensorType.Q4_K, TensorType.Q5_K, TensorType.Q6_K, TensorType.IQ4_NL, TensorType.IQ4_XS,
+]  # fmt: skip
 
 
-def _expected(type_name: str, rows: Floats, importance: Floats | None) -> npt.NDArray[np.uint8]:
-    block_type = registry.BLOCK_TYPES[type_name]
+@pytest.fixture(scope="module", autouse=True)
+def _kernels() -> None:
+    compiled_code.keep_below(None)
+    assert all(registry.load(kernel) for kernel in registry.Kernel)
+
+
+def _expected(
+    tensor_type: TensorType, rows: Floats, importance: Floats | None
+) -> npt.NDArray[np.uint8]:
     n_rows, n_cols = rows.shape
-    out = np.zeros((n_rows, n_cols // block_type.n_weights * block_type.n_bytes), np.uint8)
-    function = ctypes.CDLL(str(_library_path())).ggml_quantize_chunk
+    out = np.zeros((n_rows, tensor_type.n_bytes(n_cols)), np.uint8)
+    function = ctypes.CDLL(str(library_path())).ggml_quantize_chunk
     function.restype = ctypes.c_size_t
     function.argtypes = [
         ctypes.c_int,
@@ -45,9 +54,7 @@ def _expected(type_name: str, rows: Floats, importance: Floats | None) -> npt.ND
         ctypes.c_void_p,
     ]
     weights = None if importance is None else importance.ctypes.data
-    n_bytes = function(
-        block_type.ggml_id, rows.ctypes.data, out.ctypes.data, 0, n_rows, n_cols, weights
-    )
+    n_bytes = function(tensor_type, rows.ctypes.data, out.ctypes.data, 0, n_rows, n_cols, weights)
     assert n_bytes == out.size
     return out
 
@@ -127,47 +134,49 @@ def _importance(rng: np.random.Generator, n_cols: int) -> Floats:
 
 
 @pytest.mark.parametrize("draw", _ORDINARY + _EXTREME)
-@pytest.mark.parametrize("type_name", registry.BLOCK_TYPES)
-def test_bytes_equal_those_of_llama_cpp(type_name: str, draw: Draw) -> None:
+@pytest.mark.parametrize("tensor_type", registry.TYPES)
+def test_bytes_equal_those_of_llama_cpp(tensor_type: TensorType, draw: Draw) -> None:
     with np.errstate(all="ignore"):
         rows = draw(np.random.default_rng(1), (24, 768))
 
-    ours = registry.quantize(type_name, rows)
+    ours = registry.quantize(tensor_type, rows)
 
-    assert np.array_equal(ours, _expected(type_name, rows, None))
+    assert np.array_equal(ours, _expected(tensor_type, rows, None))
 
 
 @pytest.mark.parametrize("draw", _ORDINARY + _EXTREME)
-@pytest.mark.parametrize("type_name", registry.BLOCK_TYPES)
-def test_bytes_equal_those_of_llama_cpp_with_importance(type_name: str, draw: Draw) -> None:
+@pytest.mark.parametrize("tensor_type", registry.TYPES)
+def test_bytes_equal_those_of_llama_cpp_with_importance(
+    tensor_type: TensorType, draw: Draw
+) -> None:
     rng = np.random.default_rng(2)
     with np.errstate(all="ignore"):
         rows = draw(rng, (24, 768))
     importance = _importance(rng, 768)
 
-    ours = registry.quantize(type_name, rows, importance)
+    ours = registry.quantize(tensor_type, rows, importance)
 
-    assert np.array_equal(ours, _expected(type_name, rows, importance))
+    assert np.array_equal(ours, _expected(tensor_type, rows, importance))
 
 
 @pytest.mark.parametrize("n_cols", [256, 512, 2304, 8192])
 @pytest.mark.parametrize("n_rows", [1, 3, 17])
-@pytest.mark.parametrize("type_name", _SEARCHED)
+@pytest.mark.parametrize("tensor_type", _SEARCHED)
 def test_bytes_do_not_depend_on_how_rows_fill_the_lanes(
-    type_name: str, n_rows: int, n_cols: int
+    tensor_type: TensorType, n_rows: int, n_cols: int
 ) -> None:
     rng = np.random.default_rng(3)
     rows = _normal(rng, (n_rows, n_cols))
     importance = _importance(rng, n_cols)
 
-    ours = registry.quantize(type_name, rows), registry.quantize(type_name, rows, importance)
+    ours = registry.quantize(tensor_type, rows), registry.quantize(tensor_type, rows, importance)
 
-    assert np.array_equal(ours[0], _expected(type_name, rows, None))
-    assert np.array_equal(ours[1], _expected(type_name, rows, importance))
+    assert np.array_equal(ours[0], _expected(tensor_type, rows, None))
+    assert np.array_equal(ours[1], _expected(tensor_type, rows, importance))
 
 
-@pytest.mark.parametrize("type_name", registry.BLOCK_TYPES)
-def test_bytes_of_trained_weights_equal_those_of_llama_cpp(type_name: str) -> None:
+@pytest.mark.parametrize("tensor_type", registry.TYPES)
+def test_bytes_of_trained_weights_equal_those_of_llama_cpp(tensor_type: TensorType) -> None:
     tensors = read_tensor_table(_MODEL)
     shards = MappedShards(tensors.values())
     matrices = [
@@ -178,31 +187,28 @@ def test_bytes_of_trained_weights_equal_those_of_llama_cpp(type_name: str) -> No
     rows = np.concatenate([matrix.reshape(-1) for matrix in matrices])
     rows = rows[: 1500 * 256].reshape(-1, 256)
 
-    ours = registry.quantize(type_name, rows)
+    ours = registry.quantize(tensor_type, rows)
 
-    assert np.array_equal(ours, _expected(type_name, rows, None))
+    assert np.array_equal(ours, _expected(tensor_type, rows, None))
 
 
 @pytest.mark.parametrize("is_weighted", [False, True], ids=["plain", "importance"])
 @pytest.mark.parametrize("draw", _ORDINARY)
-@pytest.mark.parametrize("type_name", registry.BLOCK_TYPES)
+@pytest.mark.parametrize("tensor_type", registry.TYPES)
 def test_ordinary_blocks_are_not_passed_on_to_llama_cpp(
-    type_name: str, draw: Draw, is_weighted: bool
+    tensor_type: TensorType, draw: Draw, is_weighted: bool
 ) -> None:
-    kernel = registry.lane_kernel(type_name, is_weighted=is_weighted)
-    if type_name not in (_WEIGHTED if is_weighted else _SEARCHED):
-        assert kernel is None
+    if registry.kernel_for(tensor_type, is_weighted=is_weighted) is None:
+        assert tensor_type not in _SEARCHED
         return
     rng = np.random.default_rng(4)
     rows = draw(rng, (24, 768))
     importance = _importance(rng, 768) if is_weighted else np.zeros(0, np.float32)
-    block_type = registry.BLOCK_TYPES[type_name]
-    out = np.zeros(rows.size // block_type.n_weights * block_type.n_bytes, np.uint8)
-    is_odd = np.zeros(rows.size // block_type.n_weights, np.uint8)
+    out = np.zeros(tensor_type.n_bytes(rows.size), np.uint8)
+    is_odd = np.zeros(rows.size // tensor_type.block_weights, np.uint8)
 
-    assert kernel is not None
-    kernel(rows.reshape(-1), importance, out, is_odd)
+    registry._loaded[tensor_type](rows.reshape(-1), importance, out, is_odd)
 
     assert is_odd.sum() == 0
-    expected = _expected(type_name, rows, importance if is_weighted else None)
+    expected = _expected(tensor_type, rows, importance if is_weighted else None)
     assert np.array_equal(out, expected.reshape(-1))
