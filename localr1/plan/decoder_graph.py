@@ -9,6 +9,7 @@ whether they can decides who owns the memory next.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +21,13 @@ from localr1.plan.graph_nodes import WEIGHT, normed, overwrite, projected, view
 from localr1.plan.latent_attention import is_latent, latent_attention
 
 VERIFIED_ARCHITECTURES = frozenset(
-    ["deepseek2", "gemma2", "gemma3", "gpt-oss", "llama", "qwen2", "qwen2moe", "qwen3", "qwen3moe"]
+    "deepseek2 gemma2 gemma3 gpt-oss granite llama olmo2 phi3 qwen2 qwen2moe qwen3 qwen3moe "
+    "smollm3".split()
 )
 """Held against llama.cpp's own sizes; others are taken to be built alike."""
+
+_PERIOD_WITHOUT_POSITIONS = {"smollm3": 4}
+"""One layer in so many has no rotary embedding. Source: src/models/smollm3.cpp."""
 
 _IN_LAYER = re.compile(r"blk\.(\d{1,4})\.(.+)")
 
@@ -110,16 +115,18 @@ class _Builder:
     def _layer(self, i_layer: int, states: Tensor, out_ids: Tensor) -> Tensor:
         layer, residual = self._layers[i_layer], states
         attend = self._latent_attention if is_latent(layer) else self._attention
-        current = attend(i_layer, normed(states))
+        current = attend(i_layer, normed(states) if "attn_norm.weight" in layer else states)
         if i_layer == self._card.n_layer - 1 and self._card.arch != "gpt-oss":
             current = Tensor((self._card.n_embd, self._shape.n_outputs), sources=(current, out_ids))
             residual = Tensor(current.dims, sources=(residual, out_ids))
-        # where there is no other, it is the norm before the feed-forward network
-        if "post_attention_norm.weight" in layer and "ffn_norm.weight" in layer:
+        is_post_normed = "post_ffw_norm.weight" in layer
+        if is_post_normed:
             current = normed(current)
         residual = overwrite(current, residual)
-        current = self._feed_forward(i_layer, normed(residual))
-        if "post_ffw_norm.weight" in layer:
+        # without post-norms, gpt-oss calls the one before the feed-forward network by their name
+        has_norm = "ffn_norm.weight" in layer or not is_post_normed
+        current = self._feed_forward(i_layer, normed(residual) if has_norm else residual)
+        if is_post_normed:
             current = normed(current)
         return overwrite(current, residual)
 
@@ -139,13 +146,11 @@ class _Builder:
 
     def _attention(self, i_layer: int, states: Tensor) -> Tensor:
         card, shape = self._card, self._shape
-        n_tokens, n_head, n_head_kv = shape.n_tokens, card.n_head[i_layer], card.n_head_kv[i_layer]
+        n_tokens, n_head = shape.n_tokens, card.n_head[i_layer]
         dim_k, dim_v = card.head_dim_k[i_layer], card.head_dim_v[i_layer]
         inputs = self._windowed if card.is_swa[i_layer] else self._full
         n_cells = shape.n_cells_swa if card.is_swa[i_layer] else shape.n_cells
-        query = self._positioned(i_layer, "attn_q", states, (dim_k, n_head, n_tokens))
-        key = self._positioned(i_layer, "attn_k", states, (dim_k, n_head_kv, n_tokens))
-        value = self._projected(i_layer, "attn_v", states, (dim_v, n_head_kv, n_tokens))
+        query, key, value = self._query_key_value(i_layer, states)
         if inputs.k_rotation is not None:
             query, key = _rotated(query, inputs.k_rotation), _rotated(key, inputs.k_rotation)
         if inputs.v_rotation is not None:
@@ -171,30 +176,51 @@ class _Builder:
             mixed = _rotated(mixed, inputs.v_rotation)
         return projected(mixed, card.n_embd, n_tokens)
 
-    def _projected(
-        self, i_layer: int, name: str, states: Tensor, heads: tuple[int, int, int]
-    ) -> Tensor:
-        dim, n_head, n_tokens = heads
-        flat = projected(states, dim * n_head, n_tokens)
-        if f"{name}.bias" in self._layers[i_layer]:
-            flat = overwrite(flat, WEIGHT)
-        return view(flat, *heads)
+    def _query_key_value(self, i_layer: int, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        card, layer, n_tokens = self._card, self._layers[i_layer], states.dims[1]
+        dim_k, dim_v = card.head_dim_k[i_layer], card.head_dim_v[i_layer]
+        n_head, n_head_kv = card.n_head[i_layer], card.n_head_kv[i_layer]
+        heads = ((dim_k, n_head), (dim_k, n_head_kv), (dim_v, n_head_kv))
+        if "attn_qkv.weight" in layer:
+            fused = self._biased(i_layer, "attn_qkv", states, sum(map(math.prod, heads)))
+            query, key, value = (view(fused, *shape, n_tokens) for shape in heads)
+        else:
+            query, key = (
+                self._normed_heads(i_layer, name, states, shape)
+                for name, shape in zip(("attn_q", "attn_k"), heads, strict=False)
+            )
+            value = self._biased(i_layer, "attn_v", states, dim_v * n_head_kv)
+            value = view(value, *heads[2], n_tokens)
+        period = _PERIOD_WITHOUT_POSITIONS.get(card.arch)
+        if period is None or (i_layer + 1) % period:
+            query, key = (overwrite(tensor, self._positions) for tensor in (query, key))
+        return query, key, value
 
-    def _positioned(
-        self, i_layer: int, name: str, states: Tensor, heads: tuple[int, int, int]
+    def _normed_heads(
+        self, i_layer: int, name: str, states: Tensor, heads: tuple[int, int]
     ) -> Tensor:
-        projected = self._projected(i_layer, name, states, heads)
-        if f"{name}_norm.weight" in self._layers[i_layer]:
-            projected = normed(projected)
-        return overwrite(projected, self._positions)
+        """Queries or keys, normed over each head or, where the weight is that long, over all."""
+        flat = self._biased(i_layer, name, states, math.prod(heads))
+        weight = self._layers[i_layer].get(f"{name}_norm.weight")
+        if weight is not None and weight[0] != heads[0]:
+            return view(normed(flat), *heads, states.dims[1])
+        split = view(flat, *heads, states.dims[1])
+        return split if weight is None else normed(split)
+
+    def _biased(self, i_layer: int, name: str, states: Tensor, width: int) -> Tensor:
+        flat = projected(states, width, states.dims[1])
+        return overwrite(flat, WEIGHT) if f"{name}.bias" in self._layers[i_layer] else flat
 
     def _feed_forward(self, i_layer: int, states: Tensor) -> Tensor:
         layer, experts = self._layers[i_layer], self._card.experts
         if experts is not None and has_experts(layer):
             return expert_network(self._graph, layer, experts, states)
         n_ff, n_tokens = self._card.n_ff[i_layer], states.dims[1]
-        up = projected(states, n_ff, n_tokens)
-        if "ffn_gate.weight" in layer:
+        n_up = layer.get("ffn_up.weight", (0, n_ff))[1]
+        up = projected(states, n_up, n_tokens)
+        if n_up == 2 * n_ff:  # gate and up are one matrix
+            active = Tensor((n_ff, n_tokens), sources=(up,))
+        elif "ffn_gate.weight" in layer:
             gate = projected(states, n_ff, n_tokens)
             active = Tensor((n_ff, n_tokens), sources=(gate, up))
         else:
