@@ -23,7 +23,7 @@ from quant.gguf.types import FileType
 from quant.gguf.writer import TensorEntry
 from quant.output.files import OutputFile
 from quant.output.split import output_layout
-from quant.recipe import MIXES, TypedTensor, choose_types, file_type_named
+from quant.recipe import ModelFacts, TypedTensor, choose_types, file_type_named, is_mixed
 from quant.source.checkpoint import Checkpoint, checkpoint_directory, open_checkpoint
 from quant.source.json_file import read_json_object
 from quant.source.safetensors import StoredTensor
@@ -68,7 +68,7 @@ def draw(
         architecture = architecture_of(checkpoint.config)
         parameters = read_hyperparameters(checkpoint.config, architecture.defaults)
         mapped = map_tensors(checkpoint, architecture, parameters)
-        typed = choose_types(mapped, file_type, architecture.name, parameters)
+        typed = choose_types(mapped, file_type, _facts(architecture, parameters))
         n_params = sum(math.prod(tensor.shape) for tensor in mapped)
         key_values = _metadata(checkpoint, architecture, parameters, file_type, n_params=n_params)
     except RecursionError as exc:
@@ -97,6 +97,16 @@ def dry_run(
     return draw(checkpoint, chosen, Path(target).expanduser().absolute(), split_bytes=split_bytes)
 
 
+def _facts(architecture: Architecture, parameters: Hyperparameters) -> ModelFacts:
+    return ModelFacts(
+        architecture.name,
+        parameters.n_layer,
+        parameters.n_head,
+        parameters.n_head_kv,
+        parameters.n_expert,
+    )
+
+
 def _entry(item: TypedTensor) -> TensorEntry:
     return TensorEntry(item.tensor.name, item.tensor.shape, item.tensor_type)
 
@@ -114,7 +124,7 @@ def _metadata(
     add_general(key_values, checkpoint, n_params)
     add_model(key_values, architecture, parameters, file_type)
     add_tokenizer(key_values, checkpoint, architecture, parameters)
-    if file_type in MIXES:
+    if is_mixed(file_type):
         # llama.cpp's quantiser sets these two anew, which puts them last
         key_values.move_to_end("general.quantization_version")
         key_values.move_to_end("general.file_type")

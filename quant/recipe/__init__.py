@@ -1,0 +1,17 @@
+"""Which encoding each tensor of an output gets; mirrors the quantiser and converter of llama.cpp.
+
+`choice` decides. `mix` holds the rules of each file type, `kept` the tensors that are never
+quantised.
+"""
+
+from quant.recipe.choice import FILE_TYPES, TypedTensor, choose_types, file_type_named, is_mixed
+from quant.recipe.mix import ModelFacts
+
+__all__ = [
+    "FILE_TYPES",
+    "ModelFacts",
+    "TypedTensor",
+    "choose_types",
+    "file_type_named",
+    "is_mixed",
+]

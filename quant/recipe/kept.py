@@ -1,0 +1,46 @@
+"""Owns which tensors are never quantised: too small to be worth it, or too delicate.
+
+Source: src/llama-quant.cpp, tensor_allows_quantization, version 0.3.36 of llama-cpp-python.
+"""
+
+from __future__ import annotations
+
+_PARTS = (
+    "_norm.weight",
+    "ffn_gate_inp.weight",  # picks the experts
+    "ffn_gate_tid2eid.weight",
+    "altup", "laurel", "per_layer_model_proj",
+    "ssm_conv1d", "shortconv.conv.weight",
+    "indexer.k_proj.weight", "indexer.q_proj.weight",
+    *(f"time_mix_{part}.weight" for part in (
+        "first", "w0", "w1", "w2", "v0", "v1", "v2", "a0", "a1", "a2", "g1", "g2",
+        "decay_w1", "decay_w2", "lerp_fused",
+    )),
+    "attn_rel_b.weight",
+    ".position_embd", "sam.pos_embd", "sam.neck.", "sam.net_",
+    ".rel_pos", ".patch_embd", ".patch_merger",
+    "a.rvq.codebook", "mm.a.code_embd",
+)  # fmt: skip
+"""A name with one of these in it is left alone."""
+
+_NAMES = ("position_embd.weight", "token_types.weight")
+
+_PARTS_OF_GLM5_NEXT = (
+    "hc_", "indexer.attn_q_b", "indexer.attn_k", "indexer.proj", "indexer_compressor_gate",
+    "indexer_compressor_ape", "ssm_f_a.weight", "ssm_f_b.weight", "ssm_g_a.weight",
+    "ssm_g_b.weight", "ssm_beta.weight", "attn_kv_a_mqa.weight", "attn_k_b.weight",
+    "attn_v_b.weight",
+)  # fmt: skip
+
+
+def is_quantisable(name: str, shape: tuple[int, ...], architecture: str) -> bool:
+    """Whether the tensor takes part in the mix. `shape` has the row length last."""
+    if not name.endswith("weight") or name in _NAMES or not _has_rows(shape):
+        return False
+    parts = _PARTS + (_PARTS_OF_GLM5_NEXT if architecture == "glm5-next" else ())
+    return not any(part in name for part in parts)
+
+
+def _has_rows(shape: tuple[int, ...]) -> bool:
+    """More than one: ggml does not count outer dimensions of 1."""
+    return any(size > 1 for size in shape[:-1])
