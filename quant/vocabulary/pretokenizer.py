@@ -1,56 +1,49 @@
-"""Owns the names by which llama.cpp knows pre-tokenizers, recognised from tokenizer.json.
+r"""Owns how the name of a pre-tokenizer is found: by the steps that tokenizer.json states.
 
 llama.cpp's converter encodes a text and looks the hash of the ids up, so every new vocabulary is
-unknown to it. What decides is how text is cut before merging, and tokenizer.json states that: the
-steps of its pre-tokenizer are compared with the tables of src/llama-vocab.cpp.
+unknown to it. What decides is how text is cut before merging, and whether a piece that is a token
+is taken whole (`ignore_merges`). The latter makes no difference where merging builds every token.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from quant.errors import UnsupportedError
-
-_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_ONE_DIGIT = _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}" + _REST
-_THREE_DIGITS = _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}" + _REST
-
-_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
-_CASED_WORDS = (
-    rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+%s|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*%s"
+from quant.vocabulary.cuts import (
+    BYTES,
+    BYTES_AND_GPT2_WORDS,
+    JOINS_DIGITS,
+    NAMES,
+    SINGLE_DIGITS,
+    WHOLE_TEXT,
 )
-_PATHS = r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_GPT_4O = _CASED_WORDS % (_CONTRACTIONS + "?", _CONTRACTIONS + "?") + r"|\p{N}{1,3}" + _PATHS
-_TEKKEN = _CASED_WORDS % ("", "") + r"|\p{N}" + _PATHS
+from quant.vocabulary.merging import merging_builds_every_token
 
-_BYTES = "bytes"
-_BYTES_AND_GPT2_WORDS = "bytes, gpt2 words"
-_SINGLE_DIGITS = "single digits"
-
-_NAMES: dict[tuple[tuple[str, ...], bool], str] = {
-    ((_ONE_DIGIT, _BYTES), False): "qwen2",
-    ((_THREE_DIGITS, _BYTES), True): "llama-bpe",
-    ((_THREE_DIGITS, _BYTES), False): "smaug-bpe",
-    ((_GPT_4O, _BYTES), False): "gpt-4o",
-    ((_TEKKEN, _BYTES), True): "tekken",
-    ((_BYTES_AND_GPT2_WORDS,), False): "gpt-2",
-    ((_SINGLE_DIGITS, _BYTES_AND_GPT2_WORDS), False): "smollm",
-}
-"""Name by the steps and by `ignore_merges`, which llama.cpp ties to the name."""
+_TWO_DIGITS = re.compile("[0-9]{2}")
 
 
 def pretokenizer_name(tokenizer: Mapping[str, Any]) -> str:
     """The value of `tokenizer.ggml.pre`. Raises: UnsupportedError showing what was not known."""
     steps = tuple(_steps(tokenizer.get("pre_tokenizer")))
-    ignores_merges = tokenizer.get("model", {}).get("ignore_merges") is True
-    name = _NAMES.get((steps, ignores_merges))
+    model = tokenizer.get("model", {})
+    ignores_merges = model.get("ignore_merges") is True
+    name = NAMES.get((steps, ignores_merges))
+    if name is None:
+        name = NAMES.get((steps, not ignores_merges))
+        if name is not None and not merging_builds_every_token(tokenizer):
+            name = None
     if name is None:
         raise UnsupportedError(
             f"tokenizer.json cuts text in a way that is not known: {' then '.join(steps)[:300]}"
             f"{', ignoring merges' if ignores_merges else ''}",
-            hint=f"known are {', '.join(_NAMES.values())}",
+            hint=f"known are {', '.join(NAMES.values())}",
+        )
+    if name in JOINS_DIGITS and any(_TWO_DIGITS.search(text) for text in model.get("vocab", ())):
+        raise UnsupportedError(
+            f"tokenizer.json parts digits and has tokens of several: {name} in llama.cpp joins them"
         )
     return name
 
@@ -61,10 +54,20 @@ def _steps(node: Any) -> list[str]:
     match node:
         case {"type": "Sequence", "pretokenizers": [*children]} if len(children) <= 8:
             return [step for child in children for step in _steps(child)]
-        case {"type": "Split", "pattern": {"Regex": str(regex)}, "behavior": "Isolated"}:
-            return [regex] if not node.get("invert") else [f"the inverse of {regex}"]
+        case {"type": "Split", "pattern": {"Regex": str(regex)}}:
+            return [_split(node, regex.replace("\r", r"\r").replace("\n", r"\n"))]
         case {"type": "ByteLevel", "add_prefix_space": False}:
-            return [_BYTES_AND_GPT2_WORDS if node.get("use_regex", True) else _BYTES]
+            return [BYTES_AND_GPT2_WORDS if node.get("use_regex", True) else BYTES]
         case {"type": "Digits", "individual_digits": True}:
-            return [_SINGLE_DIGITS]
+            return [SINGLE_DIGITS]
     return [str(node)[:200]]
+
+
+def _split(node: Mapping[str, Any], regex: str) -> str:
+    match node.get("behavior"), bool(node.get("invert")):
+        case "Isolated", False:
+            return regex
+        case "Removed", True if regex in WHOLE_TEXT:
+            return regex
+        case behavior, inverts:
+            return f"{behavior}{' inverse' if inverts else ''} {regex}"

@@ -1,57 +1,96 @@
-"""Ways of cutting text that no test checkpoint has: llama.cpp against the `tokenizers` library.
+"""Every way of cutting text that we have a name for: llama.cpp against the `tokenizers` library.
 
-The patterns are those that llama.cpp notes as the originals (src/llama-vocab.cpp, next to its own).
+The vocabularies are trained on the texts themselves without any cut, so that merges reach across
+every border: a cut that one side does not make shows in the ids.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from quant.pipeline import convert
+from tests.support.checkpoint_files import describe_gguf
 from tests.support.checkpoint_llama import llama_tokenise
 from tests.support.checkpoint_zoo import write_checkpoint, write_json
+from tests.support.pre_tokenizers import BYTES, GPT_4O, PRE_TOKENIZERS, split
 
-_GPT_4O = (
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
-    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
-    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_TEKKEN = (
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
-    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
-    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
 _TEXTS = [
     "What is 12 + 8 * 3? It's 12345678, HTTPServer said; we'LL see.",
-    "camelCase PascalCase ALLCAPS mIxEd O'Neill don't WE'RE",
-    "  leading and   inner   blanks   \n\n\ttabs/paths//and/\r\n",
-    'def f(x: int) -> str:\n    return f"{x!r}"  # done\n',
-    "我想在家里运行推理模型。Größe, naïveté, Привет, мир! こんにちは 안녕 مرحبا",
-    "🙂🚀👩‍👩‍👧‍👦 ✅",
+    "camelCase PascalCase ALLCAPS mIxEd O'Neill don't WE'RE they'Ve I'D",
+    "  leading and   inner   blanks   \n\n\ttabs/paths//and/\r\n  \n x",
+    'def f(x: int) -> str:\n    return f"{x!r}"  # done\n\n\nclass A:\n\tpass',
+    "我想在家里运行推理模型。Größe, naïveté, Привет, мир! こんにちは カタカナー 안녕 مرحبا",
+    "🙂🚀👩‍👩‍👧‍👦 ✅ ½ ² ⅷ ٣٤ १२३",
+    "a=b; c->d ::e <f> [g] {h} (i) $j @k #l %m ^n &o *p ~q `r` |s| \\t/u 'v' \"w\"",
+    "，全角：标点！“quotes”—dash… end ",
+    "1 12 123 1234 12345 123456 1234567 3.14159 1,000,000 2024-05-06",
 ]
+_MARKED_TEXT = "नमस्ते ก็ e\u0301"
+_KNOWS_NO_MARKS = {"gpt-4o", "tekken"}
+"""Where llama.cpp writes the pattern without accents that are characters of their own."""
+_N_VOCAB = 1000
 
 
-@pytest.mark.parametrize(
-    ("pattern", "ignores_merges"), [(_GPT_4O, False), (_TEKKEN, True)], ids=["gpt-4o", "tekken"]
-)
-def test_llama_cpp_encodes_as_the_checkpoints_own_tokenizer(
-    pattern: str, ignores_merges: bool, tmp_path: Path
+@pytest.mark.parametrize("name", list(PRE_TOKENIZERS))
+def test_llama_cpp_encodes_as_the_checkpoints_own_tokenizer(name: str, tmp_path: Path) -> None:
+    steps, ignores_merges = PRE_TOKENIZERS[name]
+    model = _trained(has_single_digits=name == "deepseek-llm") | {"ignore_merges": ignores_merges}
+    source = _write_checkpoint(tmp_path, steps, model)
+    own = Tokenizer.from_file(str(source / "tokenizer.json"))
+
+    convert(source, tmp_path / "ours.gguf", file_type="F16")
+
+    stated = describe_gguf(tmp_path / "ours.gguf")["metadata"]["tokenizer.ggml.pre"]
+    assert stated == f'STRING "{name}"'
+    texts = _TEXTS if name in _KNOWS_NO_MARKS else [*_TEXTS, _MARKED_TEXT]
+    theirs = llama_tokenise(tmp_path / "ours.gguf", texts)
+    expected = [own.encode(text).ids for text in texts]
+    assert dict(zip(texts, theirs, strict=True)) == dict(zip(texts, expected, strict=True))
+
+
+def test_taking_tokens_whole_changes_nothing_where_merging_builds_all_of_them(
+    tmp_path: Path,
 ) -> None:
-    source = write_checkpoint("odd_rows", tmp_path)
-    document = json.loads((source / "tokenizer.json").read_text(encoding="utf-8"))
-    document["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = pattern
-    document["model"]["ignore_merges"] = ignores_merges
-    write_json(source / "tokenizer.json", document)
+    # llama.cpp merges always under this name, the tokenizer takes pieces that are tokens as such
+    model = _trained(has_single_digits=False) | {"ignore_merges": True}
+    source = _write_checkpoint(tmp_path, (split(GPT_4O), BYTES), model)
     own = Tokenizer.from_file(str(source / "tokenizer.json"))
 
     convert(source, tmp_path / "ours.gguf", file_type="F16")
 
     theirs = llama_tokenise(tmp_path / "ours.gguf", _TEXTS)
-    expected = [own.encode(text).ids for text in _TEXTS]
-    assert dict(zip(_TEXTS, theirs, strict=True)) == dict(zip(_TEXTS, expected, strict=True))
+    assert theirs == [own.encode(text).ids for text in _TEXTS]
+
+
+def _trained(*, has_single_digits: bool) -> dict[str, Any]:
+    """A model of byte-level BPE that knows the texts by heart, across every border."""
+    steps: list[Any] = [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    if has_single_digits:
+        steps.insert(0, pre_tokenizers.Digits(individual_digits=True))
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
+    trainer = trainers.BpeTrainer(
+        vocab_size=_N_VOCAB,
+        min_frequency=1,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([*_TEXTS, _MARKED_TEXT], trainer)
+    model: dict[str, Any] = json.loads(tokenizer.to_str())["model"]
+    return model
+
+
+def _write_checkpoint(
+    parent: Path, steps: tuple[dict[str, Any], ...], model: dict[str, Any]
+) -> Path:
+    source = write_checkpoint("odd_rows", parent)
+    document = json.loads((source / "tokenizer.json").read_text(encoding="utf-8"))
+    document["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": list(steps)}
+    document["model"] = model
+    write_json(source / "tokenizer.json", document)
+    return source
