@@ -3,7 +3,11 @@
     LocalR1Error
     ├── UsageError               2  what was asked makes no sense
     ├── ModelNotFoundError       3  no such model, file or directory
+    │   └── AccessRefusedError   3  the hub does not let us see it without asking its owner
     ├── DoesNotFitError          4  the plan says no
+    ├── OfflineError             5  needs the network, which we were told not to use
+    ├── NetworkError             5  the network or the hub failed, also when tried again
+    ├── DownloadError            6  what the hub sends is not what it promised, or not safe
     ├── ModelFileError           6  damaged, hostile or not what it claims
     │   └── TemplateRefusedError 6  the chat template fails or costs too much
     ├── EngineError              7  the child process
@@ -70,11 +74,52 @@ class ModelNotFoundError(LocalR1Error, FileNotFoundError):
         return self.message
 
 
+class AccessRefusedError(ModelNotFoundError):
+    """A private or gated repository, and no token that opens it."""
+
+    code = "access_refused"
+
+
 class DoesNotFitError(LocalR1Error):
     """The memory plan says that the model does not fit this machine."""
 
     code = "does_not_fit"
     exit_code = EXIT_DOES_NOT_FIT
+
+
+class OfflineError(LocalR1Error):
+    """What was asked needs the network, and the user forbade it."""
+
+    code = "offline"
+    exit_code = EXIT_OFFLINE
+
+
+class NetworkError(LocalR1Error):
+    """The network or the hub failed."""
+
+    code = "network"
+    exit_code = EXIT_OFFLINE
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        is_passing: bool = True,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint or "run the same command again; what is done was kept")
+        self.is_passing = is_passing
+        """Whether trying again may help."""
+        self.retry_after_s = retry_after_s
+        """How long the hub asks us to wait; None if it does not say."""
+
+
+class DownloadError(LocalR1Error):
+    """The hub's answer contradicts its promises, or leads where we do not follow."""
+
+    code = "download"
+    exit_code = EXIT_DAMAGED
 
 
 class ModelFileError(LocalR1Error):

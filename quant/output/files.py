@@ -25,7 +25,8 @@ from quant.output.journal import Journal, Mark
 MARK_EVERY_BYTES = 256 * 1024**2
 """How much is written between two marks: what a kill can cost."""
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What a full disk is told by."""
 _MAX_NAME_LENGTH = 50  # file systems allow 255 bytes; a character takes up to four
 
 
@@ -253,7 +254,7 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        if exc.errno in _NO_ROOM:
+        if exc.errno in NO_ROOM:
             raise DiskFullError(
                 f"the disk filled up while writing {path}",
                 hint="free some space and run it again, or write to another disk with -o",
