@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quant.description.metadata import add_general, add_model
+from quant.description.parameter_count import ParameterCount, count_parameters
 from quant.dtypes import BYTES_OF
 from quant.errors import CheckpointDamagedError
 from quant.families.architecture import Architecture, architecture_of
@@ -57,7 +58,7 @@ class Blueprint:
 
     def entries(self) -> list[TensorEntry]:
         """The tensor table."""
-        return [_entry(item) for item in self.tensors]
+        return [_entry(item, self.file_type) for item in self.tensors]
 
 
 def draw(
@@ -69,14 +70,15 @@ def draw(
         parameters = read_hyperparameters(checkpoint.config, architecture.defaults)
         mapped = map_tensors(checkpoint, architecture, parameters)
         typed = choose_types(mapped, file_type, _facts(architecture, parameters))
-        n_params = sum(math.prod(tensor.shape) for tensor in mapped)
-        key_values = _metadata(checkpoint, architecture, parameters, file_type, n_params=n_params)
+        count = count_parameters({tensor.name: tensor.shape for tensor in mapped})
+        key_values = _metadata(checkpoint, architecture, parameters, file_type, count=count)
     except RecursionError as exc:
         raise CheckpointDamagedError(
             f"a JSON file in {checkpoint.directory} nests too deep"
         ) from exc
-    files = output_layout(target, key_values, [_entry(item) for item in typed], split_bytes)
-    return Blueprint(architecture.name, file_type, files, typed, n_params)
+    entries = [_entry(item, file_type) for item in typed]
+    files = output_layout(target, key_values, entries, split_bytes)
+    return Blueprint(architecture.name, file_type, files, typed, count.total)
 
 
 def dry_run(
@@ -107,8 +109,11 @@ def _facts(architecture: Architecture, parameters: Hyperparameters) -> ModelFact
     )
 
 
-def _entry(item: TypedTensor) -> TensorEntry:
-    return TensorEntry(item.tensor.name, item.tensor.shape, item.tensor_type)
+def _entry(item: TypedTensor, file_type: FileType) -> TensorEntry:
+    shape = item.tensor.shape
+    while is_mixed(file_type) and len(shape) > 1 and shape[0] == 1:
+        shape = shape[1:]  # ggml, and so its quantiser, does not count outer dimensions of 1
+    return TensorEntry(item.tensor.name, shape, item.tensor_type)
 
 
 def _metadata(
@@ -117,11 +122,11 @@ def _metadata(
     parameters: Hyperparameters,
     file_type: FileType,
     *,
-    n_params: int,
+    count: ParameterCount,
 ) -> KeyValues:
     key_values = KeyValues()
     key_values.string("general.architecture", architecture.name)
-    add_general(key_values, checkpoint, n_params)
+    add_general(key_values, checkpoint, count)
     add_model(key_values, architecture, parameters, file_type)
     add_tokenizer(key_values, checkpoint, architecture, parameters)
     if is_mixed(file_type):

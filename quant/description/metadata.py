@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from quant.description.model_card import first_of, origins_of, read_model_card, texts_of
-from quant.description.model_name import NameParts, size_label_of, split_model_id, title_of
+from quant.description.model_name import NameParts, split_model_id, title_of
+from quant.description.parameter_count import ParameterCount
 from quant.errors import QuantError, UnsupportedError
 from quant.families.architecture import Architecture
 from quant.families.hyperparameters import Hyperparameters
@@ -39,8 +40,9 @@ _ORIGIN_FIELDS = (
 )  # fmt: skip
 
 
-def add_general(key_values: KeyValues, checkpoint: Checkpoint, n_params: int) -> None:
+def add_general(key_values: KeyValues, checkpoint: Checkpoint, count: ParameterCount) -> None:
     """What the model is called, where it comes from, how it wants to be sampled."""
+    n_params = count.total
     key_values.string("general.type", "model")
     _add_sampling(key_values, checkpoint)
     card = read_model_card(checkpoint.directory)
@@ -64,7 +66,7 @@ def add_general(key_values: KeyValues, checkpoint: Checkpoint, n_params: int) ->
     add("finetune", "finetune", "model_finetune", otherwise=guess("finetune"))
     add("basename", "basename", "model_basename", "model_type", otherwise=guess("basename"))
     add("description", "description", "model_description")
-    size_label = guess("size_label") or size_label_of(n_params)
+    size_label = guess("size_label") or count.size_label
     add("size_label", "size_label", "model_size_label", otherwise=size_label)
     add("license", "license")
     add("license.name", "license_name")
@@ -113,6 +115,9 @@ def _add_standard(key_values: KeyValues, prefix: str, parameters: Hyperparameter
     if parameters.rope.local_theta is not None:
         key_values.real(f"{prefix}.rope.freq_base_swa", parameters.rope.local_theta)
     key_values.real(f"{prefix}.attention.layer_norm_rms_epsilon", parameters.rms_eps)
+    if parameters.n_expert:
+        key_values.uint(f"{prefix}.expert_count", parameters.n_expert)
+        key_values.uint(f"{prefix}.expert_used_count", parameters.n_expert_used)
 
 
 def _add_rope_scaling(key_values: KeyValues, prefix: str, parameters: Hyperparameters) -> None:

@@ -25,10 +25,13 @@ _MODULES = {
     "GraniteForCausalLM": "quant.families.granite",
     "LlamaForCausalLM": "quant.families.llama",
     "MistralForCausalLM": "quant.families.mistral",
+    "MixtralForCausalLM": "quant.families.mixtral",
     "Olmo2ForCausalLM": "quant.families.olmo2",
     "Phi3ForCausalLM": "quant.families.phi3",
     "Qwen2ForCausalLM": "quant.families.qwen2",
+    "Qwen2MoeForCausalLM": "quant.families.qwen2moe",
     "Qwen3ForCausalLM": "quant.families.qwen3",
+    "Qwen3MoeForCausalLM": "quant.families.qwen3moe",
     "SmolLM3ForCausalLM": "quant.families.smollm3",
 }
 """Module by the name that config.json gives under `architectures`."""
@@ -181,3 +184,8 @@ DECODER_RULES: tuple[TensorRule, ...] = (
     layer_rule("post_attention_layernorm.weight", "ffn_norm.weight", "n_embd"),
 )
 """What pre-norm decoders with gated feed-forward and separate projections have in common."""
+
+
+def without_feed_forward(rules: Iterable[TensorRule]) -> tuple[TensorRule, ...]:
+    """The rules of a dense family but for its feed-forward network, for one that has experts."""
+    return tuple(rule for rule in rules if ".mlp." not in rule.source)

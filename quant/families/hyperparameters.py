@@ -54,6 +54,8 @@ class Hyperparameters:
     head_dim: int
     n_expert: int
     """0 in a dense model."""
+    n_expert_used: int
+    """By one token."""
     has_own_head_dim: bool
     """Whether config.json states head_dim."""
     n_vocab: int
@@ -92,6 +94,7 @@ class Hyperparameters:
             "n_kv": self.n_head_kv * self.head_dim,
             "head_dim": self.head_dim,
             "n_expert": self.n_expert,
+            "1": 1,
             "n_qkv": (self.n_head + 2 * self.n_head_kv) * self.head_dim,
             "2 n_ff": 2 * self.n_ff,
         }
@@ -113,6 +116,7 @@ def read_hyperparameters(
         raise CheckpointDamagedError(
             f"config.json: {n_head} heads, {n_head_kv} key-value heads of {head_dim} do not fit"
         )
+    n_expert = _n_expert(values)
     return Hyperparameters(
         n_layer=_size(values, "num_hidden_layers", maximum=_MAX_LAYERS),
         n_ctx=_size(values, "max_position_embeddings"),
@@ -121,7 +125,8 @@ def read_hyperparameters(
         n_head=n_head,
         n_head_kv=n_head_kv,
         head_dim=head_dim,
-        n_expert=_n_expert(values),
+        n_expert=n_expert,
+        n_expert_used=_size(values, "num_experts_per_tok", maximum=n_expert) if n_expert else 0,
         has_own_head_dim=has_own_head_dim,
         n_vocab=_size(values, "vocab_size"),
         rms_eps=_number(values, "rms_norm_eps"),

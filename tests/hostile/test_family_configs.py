@@ -33,6 +33,14 @@ _LONG_ROPE = {"type": "longrope", "long_factor": [1.0] * 16, "short_factor": [1.
         ("fused_phi", {"partial_rotary_factor": 2}, "partial_rotary_factor"),
         ("fused_phi", {"original_max_position_embeddings": 1}, "cannot be stretched"),
         ("fused_phi", {"sliding_window": 0}, "sliding_window"),
+        ("qwen3moe", {"mlp_only_layers": [0]}, "layers without experts"),
+        ("qwen3moe", {"decoder_sparse_step": 2}, "layers without experts"),
+        ("qwen3moe", {"norm_topk_prob": False}, "norm_topk_prob is not true"),
+        ("qwen2moe", {"norm_topk_prob": True}, "norm_topk_prob is not false"),
+        ("qwen2moe", {"num_experts": 10**9}, "num_experts is 1000000000"),
+        ("qwen2moe", {"num_experts": 0}, "num_experts"),
+        ("mixtral", {"num_local_experts": "8"}, "num_local_experts"),
+        ("mixtral", {"num_experts_per_tok": 9}, "num_experts_per_tok"),
     ],
 )
 def test_a_config_that_does_not_fit_is_refused(
