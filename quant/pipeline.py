@@ -9,14 +9,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from quant.blocks.preparation import lane_kernels
 from quant.blueprint import Blueprint, draw
 from quant.errors import CheckpointDamagedError
+from quant.gguf.types import TensorType
 from quant.gguf.writer import padding
 from quant.output.files import OutputWriter, output_files
 from quant.recipe import file_type_named
@@ -32,6 +36,10 @@ class ConvertProgress:
     bytes_done: int
     """Of the source."""
     bytes_total: int
+    bytes_kept: int
+    """Of `bytes_done`, what an earlier run that was cut short had done."""
+    n_weights_done: int
+    """By this run alone."""
     tensor: str
 
 
@@ -55,7 +63,7 @@ class ConvertResult:
     """Above 1: `output` is the first one, which is the one to open."""
 
 
-def convert(
+def convert(  # noqa: PLR0913 - one for each option
     source: Path,
     output: Path,
     *,
@@ -65,12 +73,14 @@ def convert(
     fresh: bool = False,
     split_bytes: int | None = None,
     n_threads: int | None = None,
+    kernels_dir: Path | None = None,
 ) -> ConvertResult:
     """Make a GGUF from a checkpoint directory.
 
     Goes on where an earlier run of the same conversion was cut short, unless `fresh`.
     `split_bytes` starts a new file where the tensor data of one would be more.
     `n_threads` None means all cores this process may use.
+    Kernels that are compiled on the way are kept below `kernels_dir`, or beside their sources.
     Raises: QuantError. Whatever is raised, nothing is left but what a later run can go on with.
     """
     started_s = time.monotonic()
@@ -78,9 +88,12 @@ def convert(
     checkpoint = open_checkpoint(Path(source))
     output = Path(output).expanduser().absolute()
     plan = draw(checkpoint, chosen, output, split_bytes=split_bytes)
-    with output_files(
-        output, plan.files, _fingerprint(checkpoint, plan), overwrite=overwrite, fresh=fresh
-    ) as writer:
+    with (
+        output_files(
+            output, plan.files, _fingerprint(checkpoint, plan), overwrite=overwrite, fresh=fresh
+        ) as writer,
+        lane_kernels(_n_weights_by_type(plan), kernels_dir),
+    ):
         bytes_read = _write(writer, plan, n_threads or _n_cores(), on_progress or _ignore)
     return ConvertResult(
         output=plan.files[0].path,
@@ -112,6 +125,14 @@ def _fingerprint(checkpoint: Checkpoint, plan: Blueprint) -> str:
     return digest.hexdigest()
 
 
+def _n_weights_by_type(plan: Blueprint) -> Counter[tuple[TensorType, bool]]:
+    """How much there is to encode: by type, and whether with importance weights."""
+    counts: Counter[tuple[TensorType, bool]] = Counter()
+    for item in plan.tensors:
+        counts[item.tensor_type, False] += math.prod(item.tensor.shape)
+    return counts
+
+
 def _write(
     writer: OutputWriter,
     plan: Blueprint,
@@ -119,7 +140,8 @@ def _write(
     on_progress: Callable[[ConvertProgress], None],
 ) -> int:
     bytes_total = sum(item.tensor.source.n_source_bytes for item in plan.tensors)
-    n_slabs, bytes_done = writer.kept.n_slabs, writer.kept.n_read
+    bytes_kept = writer.kept.n_read
+    n_slabs, bytes_done, n_weights_done = writer.kept.n_slabs, bytes_kept, 0
     shards = MappedShards(stored for item in plan.tensors for stored in item.tensor.source.stored)
     slabs = encoded_slabs(plan.tensors, shards, n_threads, n_skipped=n_slabs)
     with contextlib.closing(slabs):
@@ -129,8 +151,13 @@ def _write(
                 writer.write(bytes(padding(writer.offset)))
             n_slabs += 1
             bytes_done += slab.n_source_bytes
+            n_weights_done += slab.n_weights
             writer.mark(n_slabs, bytes_done)
-            on_progress(ConvertProgress(bytes_done, bytes_total, slab.typed.tensor.name))
+            on_progress(
+                ConvertProgress(
+                    bytes_done, bytes_total, bytes_kept, n_weights_done, slab.typed.tensor.name
+                )
+            )
     return bytes_done
 
 

@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from quant.dtypes import Array, is_finite
+from quant.dtypes import Array
 from quant.errors import CheckpointDamagedError
 from quant.families.tensor_map import MappedTensor
 from quant.kernels import encode_rows
@@ -30,6 +30,7 @@ class EncodedSlab:
 
     typed: TypedTensor
     data: Array
+    n_weights: int
     n_source_bytes: int
     is_last: bool
     """Whether the tensor ends here."""
@@ -71,11 +72,14 @@ def _row_ranges(tensor: MappedTensor) -> Iterator[tuple[int, int]]:
 def _encode(typed: TypedTensor, shards: MappedShards, start: int, stop: int) -> EncodedSlab:
     tensor, source = typed.tensor, typed.tensor.source
     rows = source.rows(shards, start, stop)
-    if not is_finite(rows, source.dtype):
-        raise CheckpointDamagedError(f"tensor {tensor.name}: it holds NaN or infinity")
     try:
         data = encode_rows(rows, source.dtype, typed.tensor_type)
     except CheckpointDamagedError as exc:
         raise CheckpointDamagedError(f"tensor {tensor.name}: {exc.message}") from exc
-    n_source_bytes = source.n_source_bytes // source.n_rows * (stop - start)
-    return EncodedSlab(typed, data, n_source_bytes, is_last=stop == source.n_rows)
+    return EncodedSlab(
+        typed,
+        data,
+        n_weights=rows.size,
+        n_source_bytes=source.n_source_bytes // source.n_rows * (stop - start),
+        is_last=stop == source.n_rows,
+    )

@@ -18,6 +18,8 @@ import click
 
 from localr1.cli.options import with_output
 from localr1.cli.output import Output
+from localr1.errors import UsageError
+from localr1.settings import cache_dir
 from localr1.units import format_bytes, format_count, format_duration
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ _EVENT_EVERY_S = 0.5
 @click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
 @click.option(
     "-q", "--quant", "file_type", metavar="TYPE", default="Q4_K_M", show_default=True,
-    help="F32, F16, BF16, Q8_0, Q4_0, Q4_K_S or Q4_K_M.",
+    help="F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K_S, Q4_K_M, Q5_K_S, Q5_K_M, Q6_K, IQ4_NL, "
+    "IQ4_XS or MXFP4_MOE.",
 )  # fmt: skip
 @click.option(
     "-o", "--output", "target", metavar="OUT", type=click.Path(path_type=Path),
@@ -89,6 +92,7 @@ def command(  # noqa: PLR0913 - one for each option
             fresh=fresh,
             split_bytes=split_bytes,
             n_threads=n_threads,
+            kernels_dir=_kernels_dir(),
         )
     _report(output, result)
 
@@ -109,6 +113,12 @@ def _interruptible(output: Output, path: Path) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _kernels_dir() -> Path | None:
+    with contextlib.suppress(UsageError):  # no home to write to: nothing is kept
+        return cache_dir()
+    return None
+
+
 def _output_path(target: Path | None, default_name: str) -> Path:
     if target is None:
         return Path(default_name)
@@ -122,12 +132,14 @@ def _reporter(output: Output) -> Callable[[ConvertProgress], None]:
     def report(progress: ConvertProgress) -> None:
         nonlocal reported_s
         now_s = time.monotonic()
-        speed = progress.bytes_done / max(now_s - started_s, 1e-3)
+        elapsed_s = max(now_s - started_s, 1e-3)
+        bytes_per_s = (progress.bytes_done - progress.bytes_kept) / elapsed_s
+        weights_per_s = progress.n_weights_done / elapsed_s
         output.progress(
             "converting",
             progress.bytes_done,
             progress.bytes_total,
-            note=f"{speed / 1e6:.0f} MB/s",
+            note=f"{bytes_per_s / 1e6:.0f} MB/s, {weights_per_s / 1e6:.0f} M weights/s",
         )
         if output.as_json and now_s - reported_s >= _EVENT_EVERY_S:
             reported_s = now_s
@@ -137,7 +149,9 @@ def _reporter(output: Output) -> Callable[[ConvertProgress], None]:
                     "t": round(now_s - started_s, 3),
                     "bytes_done": progress.bytes_done,
                     "bytes_total": progress.bytes_total,
-                    "bytes_per_s": round(speed),
+                    "bytes_per_s": round(bytes_per_s),
+                    "n_weights_done": progress.n_weights_done,
+                    "weights_per_s": round(weights_per_s),
                     "tensor": progress.tensor,
                 }
             )
