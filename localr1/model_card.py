@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from localr1.errors import ModelFileError
 from localr1.experts import Experts, read_experts
+from localr1.layer_memory import read_layer_memory
 from localr1.sliding_windows import IGNORES_WINDOWS, window_rule
 from quant.gguf.contents import TensorInfo
 from quant.gguf.header import GgufHeader
@@ -33,22 +34,18 @@ _T = TypeVar("_T", int, float, str, bool)
 class Unplanned(StrEnum):
     """What a model has and the memory plan does not size yet."""
 
-    RECURRENT_STATE = "recurrent state"
+    RECURRENT_LAYERS = "recurrent layers (compute buffer)"
     UNFOLDED_LATENT = "latent attention unfolded per head, as in old files (compute buffer)"
-    SHARED_KV = "layers that share one KV cache"
     INDEXER = "sparse-attention index"
-    DRAFT_LAYERS = "layers that predict several tokens ahead"
     ENCODER = "an encoder, or attention that is not causal"
 
 
 _UNPLANNED_KEYS = {
-    "ssm.state_size": Unplanned.RECURRENT_STATE,
-    "wkv.head_size": Unplanned.RECURRENT_STATE,
-    "kda.head_dim": Unplanned.RECURRENT_STATE,
-    "shortconv.l_cache": Unplanned.RECURRENT_STATE,
-    "attention.shared_kv_layers": Unplanned.SHARED_KV,
+    "ssm.state_size": Unplanned.RECURRENT_LAYERS,
+    "wkv.head_size": Unplanned.RECURRENT_LAYERS,
+    "kda.head_dim": Unplanned.RECURRENT_LAYERS,
+    "shortconv.l_cache": Unplanned.RECURRENT_LAYERS,
     "attention.indexer.head_count": Unplanned.INDEXER,
-    "nextn_predict_layers": Unplanned.DRAFT_LAYERS,
 }
 
 
@@ -64,6 +61,8 @@ class ModelCard:
     file_bytes: int
     """Of the whole model, also where the file at hand was cut off."""
     n_layer: int
+    """Without the layers at the end that only predict several tokens ahead: they are loaded, but
+    neither run nor remembered."""
     n_embd: int
     n_vocab: int
     n_ctx_train: int
@@ -76,6 +75,10 @@ class ModelCard:
     n_swa: int
     """Tokens a sliding-window layer looks back; 0 means that no layer does."""
     is_swa: tuple[bool, ...]
+    has_kv: tuple[bool, ...]
+    """False where a layer keeps no keys and values of its own."""
+    state_numbers: tuple[int, ...]
+    """Float32 numbers of recurrent state, per layer and sequence."""
     experts: Experts | None
     """None in a dense model."""
     is_tied: bool
@@ -104,7 +107,9 @@ class _CardReader:
     def __init__(self, header: GgufHeader) -> None:
         self._header = header
         self._arch = self._get("general.architecture", str)
-        self._n_layer = self._count("block_count", high=MAX_LAYERS)
+        n_layer = self._count("block_count", high=MAX_LAYERS)
+        n_draft = self._count("nextn_predict_layers", 0, low=0)
+        self._n_layer = n_layer - n_draft if n_draft < n_layer else n_layer
 
     def card(self) -> ModelCard:
         header = self._header
@@ -112,7 +117,11 @@ class _CardReader:
         n_embd = self._count("embedding_length")
         n_head = self._per_layer("attention.head_count", 0)
         n_head_kv = self._per_layer("attention.head_count_kv", n_head)
+        n_ff = self._per_layer("feed_forward_length", 0)
         n_swa, is_swa = self._sliding_window()
+        memory = read_layer_memory(
+            header.kv, self._arch, n_embd=n_embd, n_head=n_head, n_head_kv=n_head_kv, n_ff=n_ff
+        )
         n_expert = self._count("expert_count", 0, low=0, high=MAX_EXPERTS)
         return ModelCard(
             name=self._get("general.name", str, header.path.stem),
@@ -124,13 +133,15 @@ class _CardReader:
             n_embd=n_embd,
             n_vocab=self._n_vocab(),
             n_ctx_train=self._count("context_length"),
-            n_ff=self._per_layer("feed_forward_length", 0),
+            n_ff=n_ff,
             n_head=n_head,
             n_head_kv=n_head_kv,
             head_dim_k=self._head_dims("key_length", n_embd, n_head[0], is_swa),
             head_dim_v=self._value_dims(n_embd, n_head[0], is_swa),
             n_swa=n_swa,
             is_swa=is_swa,
+            has_kv=memory.has_kv,
+            state_numbers=memory.state_numbers,
             experts=read_experts(
                 header.kv,
                 self._arch,

@@ -1,4 +1,4 @@
-"""Owns the size of the KV cache: cells, layers and element types.
+"""Owns the size of what a model remembers: cells, layers and element types; recurrent states.
 
 Source: llama.cpp at the pinned version, constructors in src/llama-kv-cache.cpp and
 src/llama-kv-cache-iswa.cpp; padding of the context in src/llama-context.cpp.
@@ -59,6 +59,9 @@ def kv_bytes_per_layer(card: ModelCard, request: PlanRequest, n_ctx: int) -> tup
     max_v_width = max(map(int.__mul__, card.n_head_kv, card.head_dim_v))
     sizes = []
     for i_layer in range(card.n_layer):
+        if not card.has_kv[i_layer]:
+            sizes.append(0)
+            continue
         cells = n_cells(card, request, n_ctx, is_swa=card.is_swa[i_layer]) * request.n_seq_max
         k_width = card.n_head_kv[i_layer] * card.head_dim_k[i_layer]
         v_width = card.n_head_kv[i_layer] * card.head_dim_v[i_layer]
@@ -69,6 +72,14 @@ def kv_bytes_per_layer(card: ModelCard, request: PlanRequest, n_ctx: int) -> tup
             + _row_bytes(request.type_v, v_width) * cells
         )
     return tuple(sizes)
+
+
+def state_bytes_per_layer(card: ModelCard, request: PlanRequest) -> tuple[int, ...]:
+    """Bytes of recurrent state of each layer, over all sequences: it does not grow with context.
+
+    Source: src/llama-memory-recurrent.cpp.
+    """
+    return tuple(4 * n_numbers * request.n_seq_max for n_numbers in card.state_numbers)
 
 
 def holds(type_name: str, head_dims: Iterable[int]) -> bool:

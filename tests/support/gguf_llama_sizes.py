@@ -16,7 +16,7 @@ from typing import Any
 
 _TYPE_IDS = {"f16": 1, "q4_0": 2, "q8_0": 8}
 _SIZE = re.compile(r"(model|KV|compute|output) buffer size = +([\d.]+) MiB")
-_CACHE = re.compile(r"size = +([\d.]+) MiB \( *\d+ cells")
+_REMEMBERED = re.compile(r"llama_(kv_cache|memory_recurrent): size = +([\d.]+) MiB \( *\d+ cells")
 
 
 def llama_sizes(
@@ -62,7 +62,9 @@ def _main() -> None:
         context = c.llama_init_from_model(model, _context_params(c, request))
         sizes = _sum(log)
         # without allocation the buffer of the cache is empty, its planned size is still printed
-        sizes["KV"] = sum(map(float, _CACHE.findall("".join(log))))
+        found = _REMEMBERED.findall("".join(log))
+        sizes["KV"] = sum(float(mib) for kind, mib in found if kind == "kv_cache")
+        sizes["state"] = sum(float(mib) for kind, mib in found if kind == "memory_recurrent")
         answers.append({**sizes, "model": weights_mib})
         c.llama_free(context)
     json.dump(answers, sys.stdout)

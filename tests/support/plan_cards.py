@@ -37,6 +37,8 @@ def qwen_7b() -> ModelCard:
         head_dim_v=(128,) * n_layer,
         n_swa=0,
         is_swa=(False,) * n_layer,
+        has_kv=(True,) * n_layer,
+        state_numbers=(0,) * n_layer,
         experts=None,
         is_tied=False,
         tensors=tuple(tensors),

@@ -146,9 +146,7 @@ def test_latent_attention_keeps_no_values(with_values: Callable[..., ModelCard])
 @pytest.mark.parametrize(
     ("key", "value", "what"),
     [
-        ("ssm.state_size", 128, Unplanned.RECURRENT_STATE),
-        ("attention.shared_kv_layers", 10, Unplanned.SHARED_KV),
-        ("nextn_predict_layers", 1, Unplanned.DRAFT_LAYERS),
+        ("ssm.state_size", 128, Unplanned.RECURRENT_LAYERS),
         ("attention.causal", False, Unplanned.ENCODER),
     ],
 )

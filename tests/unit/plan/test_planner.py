@@ -190,7 +190,7 @@ def test_json_has_the_agreed_shape() -> None:
 
 
 def test_what_is_not_sized_is_said() -> None:
-    card = replace(_CARD, unplanned=(Unplanned.RECURRENT_STATE,), arch="new")
+    card = replace(_CARD, unplanned=(Unplanned.RECURRENT_LAYERS,), arch="new")
 
     plan = make_plan(card, PlanRequest(n_ctx=200_000), (), _host(32 * GIB))
 
