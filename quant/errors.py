@@ -5,6 +5,7 @@ QuantError
 ├── NotACheckpointError        6  a directory without the files of a checkpoint
 ├── CheckpointDamagedError     6  headers lie, shards or tensors are missing
 ├── GgufFileError              6  a GGUF that is damaged, hostile or no GGUF
+├── ImportanceFileError        6  an importance matrix that is damaged, or of another model
 ├── UnsupportedError           6  an architecture, tokenizer or dtype we do not know
 ├── KernelsMissingError        7  llama.cpp's quantiser is not installed
 ├── DiskFullError              9  no room for the output
@@ -55,6 +56,13 @@ class GgufFileError(QuantError):
     """A GGUF file is damaged, hostile or not what it claims to be."""
 
     code = "file_damaged"
+    exit_code = 6
+
+
+class ImportanceFileError(QuantError):
+    """An importance matrix is damaged, is none, or was made for another model."""
+
+    code = "importance_file"
     exit_code = 6
 
 
