@@ -194,7 +194,7 @@ def test_what_is_not_sized_is_said() -> None:
 
     plan = make_plan(card, PlanRequest(n_ctx=200_000), (), _host(32 * GIB))
 
-    assert any("recurrent state" in notice for notice in plan.notices)
+    assert any("recurrent layers" in notice for notice in plan.notices)
     assert any("compute buffer of new" in notice for notice in plan.notices)
     assert any("trained on 131072" in notice for notice in plan.notices)
 
