@@ -29,6 +29,7 @@ from quant.source.checkpoint import Checkpoint, checkpoint_directory, open_check
 from quant.source.json_file import read_json_object
 from quant.source.safetensors import StoredTensor
 from quant.source.shard_files import has_weights
+from quant.source.shard_store import ON_DISK, ShardStore
 from quant.vocabulary.tokenizer import add_tokenizer
 
 _DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
@@ -82,7 +83,12 @@ def draw(
 
 
 def dry_run(
-    source: Path, target: Path, *, file_type: str, split_bytes: int | None = None
+    source: Path,
+    target: Path,
+    *,
+    file_type: str,
+    split_bytes: int | None = None,
+    store: ShardStore = ON_DISK,
 ) -> Blueprint:
     """What converting `source` would write; needs no weights, only config.json and the tokenizer.
 
@@ -92,8 +98,8 @@ def dry_run(
     chosen = file_type_named(file_type)
     source = Path(source)
     directory = checkpoint_directory(source.parent if source.name == "config.json" else source)
-    if has_weights(directory):
-        checkpoint = open_checkpoint(directory)
+    if has_weights(store.names(directory)):
+        checkpoint = open_checkpoint(directory, store)
     else:
         checkpoint = _without_weights(directory)
     return draw(checkpoint, chosen, Path(target).expanduser().absolute(), split_bytes=split_bytes)

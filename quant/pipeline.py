@@ -19,14 +19,14 @@ from pathlib import Path
 
 from quant.blocks.preparation import lane_kernels
 from quant.blueprint import Blueprint, draw
-from quant.errors import CheckpointDamagedError
 from quant.gguf.types import TensorType
 from quant.gguf.writer import padding
 from quant.output.files import OutputWriter, output_files
 from quant.recipe import file_type_named
-from quant.slabs import encoded_slabs
+from quant.shard_flow import ShardFlow
+from quant.slabs import encoded_slabs, unfinished
 from quant.source.checkpoint import Checkpoint, open_checkpoint
-from quant.source.safetensors import MappedShards
+from quant.source.shard_store import ON_DISK, ShardStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,7 @@ def convert(  # noqa: PLR0913 - one for each option
     split_bytes: int | None = None,
     n_threads: int | None = None,
     kernels_dir: Path | None = None,
+    store: ShardStore = ON_DISK,
 ) -> ConvertResult:
     """Make a GGUF from a checkpoint directory.
 
@@ -81,11 +82,12 @@ def convert(  # noqa: PLR0913 - one for each option
     `split_bytes` starts a new file where the tensor data of one would be more.
     `n_threads` None means all cores this process may use.
     Kernels that are compiled on the way are kept below `kernels_dir`, or beside their sources.
+    `store` has the weights, if they do not lie in the directory.
     Raises: QuantError. Whatever is raised, nothing is left but what a later run can go on with.
     """
     started_s = time.monotonic()
     chosen = file_type_named(file_type)
-    checkpoint = open_checkpoint(Path(source))
+    checkpoint = open_checkpoint(Path(source), store)
     output = Path(output).expanduser().absolute()
     plan = draw(checkpoint, chosen, output, split_bytes=split_bytes)
     with (
@@ -94,7 +96,10 @@ def convert(  # noqa: PLR0913 - one for each option
         ) as writer,
         lane_kernels(_n_weights_by_type(plan), kernels_dir),
     ):
-        bytes_read = _write(writer, plan, n_threads or _n_cores(), on_progress or _ignore)
+        left = unfinished(plan.tensors, writer.kept.n_slabs)
+        flow = ShardFlow(store, left)
+        store.expect(flow.uses, output, plan.n_bytes - writer.n_written)
+        bytes_read = _write(writer, plan, flow, n_threads or _n_cores(), on_progress or _ignore)
     return ConvertResult(
         output=plan.files[0].path,
         architecture=plan.architecture,
@@ -111,17 +116,13 @@ def convert(  # noqa: PLR0913 - one for each option
 
 
 def _fingerprint(checkpoint: Checkpoint, plan: Blueprint) -> str:
-    """Stands for everything the output depends on; weights by their files' sizes and dates."""
+    """Stands for everything the output depends on; weights by their files' identities."""
     digest = hashlib.sha256()
     for file in plan.files:
         digest.update(file.header)
     digest.update(json.dumps(checkpoint.config, sort_keys=True).encode())
     for path in sorted({tensor.path for tensor in checkpoint.tensors.values()}):
-        try:
-            status = path.stat()
-        except OSError as exc:
-            raise CheckpointDamagedError(f"cannot read {path}: {exc.strerror}") from exc
-        digest.update(f"{path.name}\n{status.st_size} {status.st_mtime_ns}\n".encode())
+        digest.update(f"{path.name}\n{checkpoint.store.identity(path)}\n".encode())
     return digest.hexdigest()
 
 
@@ -136,14 +137,14 @@ def _n_weights_by_type(plan: Blueprint) -> Counter[tuple[TensorType, bool]]:
 def _write(
     writer: OutputWriter,
     plan: Blueprint,
+    flow: ShardFlow,
     n_threads: int,
     on_progress: Callable[[ConvertProgress], None],
 ) -> int:
     bytes_total = sum(item.tensor.source.n_source_bytes for item in plan.tensors)
     bytes_kept = writer.kept.n_read
     n_slabs, bytes_done, n_weights_done = writer.kept.n_slabs, bytes_kept, 0
-    shards = MappedShards(stored for item in plan.tensors for stored in item.tensor.source.stored)
-    slabs = encoded_slabs(plan.tensors, shards, n_threads, n_skipped=n_slabs)
+    slabs = encoded_slabs(plan.tensors, flow.mapped, n_threads, n_skipped=n_slabs)
     with contextlib.closing(slabs):
         for slab in slabs:
             writer.write(slab.data.data.cast("B"))
@@ -153,6 +154,8 @@ def _write(
             bytes_done += slab.n_source_bytes
             n_weights_done += slab.n_weights
             writer.mark(n_slabs, bytes_done)
+            if slab.is_last:
+                flow.written(slab.typed, writer.settle)
             on_progress(
                 ConvertProgress(
                     bytes_done, bytes_total, bytes_kept, n_weights_done, slab.typed.tensor.name

@@ -48,7 +48,7 @@ def encoded_slabs(
     try:
         slabs = ((typed, *rows) for typed in tensors for rows in _row_ranges(typed.tensor))
         jobs = (
-            pool.submit(_encode, typed, shards, start, stop)
+            _submitted(pool, typed, shards, start, stop)
             for typed, start, stop in itertools.islice(slabs, n_skipped, None)
         )
         waiting.extend(itertools.islice(jobs, n_threads * _SLABS_AHEAD_PER_THREAD))
@@ -58,6 +58,23 @@ def encoded_slabs(
             yield slab
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def unfinished(tensors: Sequence[TypedTensor], n_slabs: int) -> Sequence[TypedTensor]:
+    """The tensors of which not all slabs are among the first so many."""
+    for number, typed in enumerate(tensors):
+        n_slabs -= sum(1 for _ in _row_ranges(typed.tensor))
+        if n_slabs < 0:
+            return tensors[number:]
+    return ()
+
+
+def _submitted(
+    pool: ThreadPoolExecutor, typed: TypedTensor, shards: MappedShards, start: int, stop: int
+) -> Future[EncodedSlab]:
+    # here and not in the pool: who waits for a shard to be fetched must be free to be interrupted
+    shards.need(typed.tensor.source.stored)
+    return pool.submit(_encode, typed, shards, start, stop)
 
 
 def _row_ranges(tensor: MappedTensor) -> Iterator[tuple[int, int]]:

@@ -141,6 +141,12 @@ class OutputWriter:
                 # beside the work: a disk takes its time to confirm
                 self._flush = self._flusher.submit(self._make_sure, self._mark_here())
 
+    def settle(self) -> None:
+        """Make sure now of all that is marked, so that it need never be written again."""
+        with explained(self._target):
+            self._await_flush()
+            self._make_sure(self._mark_here())
+
     def finish(self) -> None:
         """Flush the last file, and give every file its name."""
         with explained(self._target):

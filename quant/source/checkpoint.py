@@ -20,6 +20,7 @@ from quant.source.fp8 import fold_scales
 from quant.source.json_file import MIB, read_json_object
 from quant.source.safetensors import MAX_TENSORS, StoredTensor
 from quant.source.shard_files import find_shards, holds_weights
+from quant.source.shard_store import ON_DISK, ShardStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Checkpoint:
     config: Mapping[str, Any]
     tensors: Mapping[str, StoredTensor]
     """By name, in the order of the shards and within a shard by name: llama.cpp's order."""
+    store: ShardStore = ON_DISK
 
     def optional_json(self, name: str, *, max_bytes: int = 4 * MIB) -> dict[str, Any]:
         """A JSON object beside the config, or an empty one if there is no such file."""
@@ -59,23 +61,24 @@ def checkpoint_directory(source: Path) -> Path:
     raise NotACheckpointError(f"{source} is neither a checkpoint directory nor a file of weights")
 
 
-def open_checkpoint(source: Path) -> Checkpoint:
-    """Read and check everything but the tensor data. Raises: QuantError, naming file or tensor."""
+def open_checkpoint(source: Path, store: ShardStore = ON_DISK) -> Checkpoint:
+    """Read and check everything but the tensor data.
+
+    `store` has the weights; everything else lies in the directory. Raises: QuantError, naming file
+    or tensor.
+    """
     directory = checkpoint_directory(source)
     config = read_json_object(directory / "config.json")
-    shards = find_shards(directory)
+    shards = find_shards(directory, store.names(directory))
     tensors: dict[str, StoredTensor] = {}
-    for name in shards.names:
-        path = directory / name
-        if not path.is_file():
-            raise CheckpointDamagedError(f"{directory} lacks the shard {name}")
-        for tensor_name, tensor in shards.read_table(path).items():
-            if tensor_name in tensors:
+    for table in store.tables([directory / name for name in shards.names], shards.weight_format):
+        for name, tensor in table.items():
+            if name in tensors:
                 raise CheckpointDamagedError(
-                    f"tensor {tensor_name!r} is in {tensors[tensor_name].path.name} and in {name}"
+                    f"tensor {name!r} is in {tensors[name].path.name} and in {tensor.path.name}"
                 )
-            tensors[tensor_name] = tensor
+            tensors[name] = tensor
         if len(tensors) > MAX_TENSORS:
             raise CheckpointDamagedError(f"{directory} has over {MAX_TENSORS:,} tensors")
     shards.require_as_indexed(tensors)
-    return Checkpoint(directory, config, fold_scales(tensors, config))
+    return Checkpoint(directory, config, fold_scales(tensors, config), store)

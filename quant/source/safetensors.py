@@ -12,7 +12,7 @@ import math
 import mmap
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,19 +56,27 @@ class BlockScale:
 def read_tensor_table(path: Path) -> dict[str, StoredTensor]:
     """The tensors of one shard, by name. Raises: CheckpointDamagedError for any lie."""
     try:
-        file_bytes = path.stat().st_size
         with path.open("rb") as file:
-            prefix = file.read(8)
-            header_bytes = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
-            if not 2 <= header_bytes <= min(MAX_HEADER_BYTES, file_bytes - 8):
-                raise CheckpointDamagedError(
-                    f"{path}: header length {header_bytes:,} cannot be, "
-                    f"the file has {file_bytes:,} bytes",
-                    hint="the file is truncated or no safetensors file; fetch it again",
-                )
-            header = parse_json_object(file.read(header_bytes), f"the header of {path}")
+            return checked_table(path, path.stat().st_size, file.read)
     except OSError as exc:
         raise CheckpointDamagedError(f"cannot read {path}: {exc.strerror}") from exc
+
+
+def checked_table(
+    path: Path, file_bytes: int, read: Callable[[int], bytes]
+) -> dict[str, StoredTensor]:
+    """The tensors of a shard of `file_bytes` that is, or will be, at `path`.
+
+    `read` hands out the file's bytes from its start. Raises: CheckpointDamagedError for any lie.
+    """
+    prefix = read(8)
+    header_bytes = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
+    if not 2 <= header_bytes <= min(MAX_HEADER_BYTES, file_bytes - 8):
+        raise CheckpointDamagedError(
+            f"{path}: header length {header_bytes:,} cannot be, the file has {file_bytes:,} bytes",
+            hint="the file is truncated or no safetensors file; fetch it again",
+        )
+    header = parse_json_object(read(header_bytes), f"the header of {path}")
     header.pop("__metadata__", None)
     if len(header) > MAX_TENSORS:
         raise CheckpointDamagedError(f"{path} lists {len(header):,} tensors, over {MAX_TENSORS:,}")
@@ -132,18 +140,33 @@ def _require_no_overlap(tensors: list[StoredTensor]) -> None:
 
 
 class MappedShards:
-    """Tensor rows out of memory-mapped shards. Mapped pages are the kernel's, not ours.
+    """Tensor rows out of memory-mapped shards. Mapped pages are the kernel's, not ours."""
 
-    Every shard is opened at once, so that a file which goes away meanwhile is still there for us.
-    """
+    def __init__(
+        self, tensors: Iterable[StoredTensor], fetch: Callable[[Path], None] | None = None
+    ) -> None:
+        """Open every shard, so that a file which goes away meanwhile is still there for us.
 
-    def __init__(self, tensors: Iterable[StoredTensor]) -> None:
+        If there is somebody to `fetch` them to their paths, they are opened when they are needed.
+        """
         self._maps: dict[Path, mmap.mmap] = {}
-        for tensor in _with_scales(tensors):
+        self._fetch = fetch
+        if fetch is None:
+            self.need(tensors)
+
+    def need(self, tensors: Iterable[StoredTensor]) -> None:
+        """Open the shards of these tensors, unless they are open."""
+        for tensor in with_scales(tensors):
             if tensor.path not in self._maps:
+                if self._fetch is not None:
+                    self._fetch(tensor.path)
                 self._maps[tensor.path] = _mapped(tensor.path)
             if tensor.offset + tensor.n_bytes > len(self._maps[tensor.path]):
                 raise CheckpointDamagedError(f"{tensor.path} became shorter while it was read")
+
+    def drop(self, path: Path) -> None:
+        """Let go of a shard; it is closed when nobody uses its rows any more."""
+        self._maps.pop(path, None)
 
     def matrix(self, tensor: StoredTensor) -> Array:
         """The tensor's raw bits as rows: 2-D, without a copy; a vector is one value per row."""
@@ -156,7 +179,8 @@ class MappedShards:
         return values.reshape(-1, tensor.shape[-1] if len(tensor.shape) > 1 else 1)
 
 
-def _with_scales(tensors: Iterable[StoredTensor]) -> Iterator[StoredTensor]:
+def with_scales(tensors: Iterable[StoredTensor]) -> Iterator[StoredTensor]:
+    """The tensors, each followed by its scales if it has any."""
     for tensor in tensors:
         yield tensor
         if tensor.scale is not None:

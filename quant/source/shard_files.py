@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from quant.errors import CheckpointDamagedError, NotACheckpointError, SourceNotFoundError
+from quant.errors import CheckpointDamagedError, NotACheckpointError
 from quant.source.json_file import MIB, read_json_object
 from quant.source.pytorch import read_pytorch_table
 from quant.source.safetensors import MAX_TENSORS, StoredTensor, read_tensor_table
@@ -50,10 +50,6 @@ class Shards:
     """Shard of each tensor as the index has it; empty without an index."""
     weight_format: WeightFormat
 
-    def read_table(self, path: Path) -> dict[str, StoredTensor]:
-        """The tensors of one shard."""
-        return self.weight_format.read_table(path)
-
     def require_as_indexed(self, tensors: Mapping[str, StoredTensor]) -> None:
         """Raises: CheckpointDamagedError unless the index and the shards agree."""
         index = self.weight_format.index
@@ -75,21 +71,17 @@ def holds_weights(path: Path) -> bool:
     return any(path.suffix == known.suffix or path.name == known.index for known in _FORMATS)
 
 
-def has_weights(directory: Path) -> bool:
-    """Whether a directory holds any file of weights, or an index of them."""
+def has_weights(files: Sequence[str]) -> bool:
+    """Whether any of a directory's files holds weights, or is an index of them."""
     return any(
-        next(directory.glob(f"{known.stem}*{known.suffix}"), None) is not None
-        or (directory / known.index).exists()
+        name == known.index or (name.startswith(known.stem) and name.endswith(known.suffix))
         for known in _FORMATS
+        for name in files
     )
 
 
-def find_shards(directory: Path) -> Shards:
-    """The weights of a checkpoint. Raises: QuantError naming what is missing."""
-    try:
-        files = sorted(path.name for path in directory.iterdir())
-    except OSError as exc:
-        raise SourceNotFoundError(f"cannot read {directory}: {exc.strerror}") from exc
+def find_shards(directory: Path, files: Sequence[str]) -> Shards:
+    """The weights among a checkpoint's files. Raises: QuantError naming what is missing."""
     for known in _FORMATS:
         weight_map = _read_index(directory / known.index) if known.index in files else {}
         names = sorted(set(weight_map.values())) or _shards_among(files, known, directory)
