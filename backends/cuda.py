@@ -23,4 +23,5 @@ def cuda_parameters(
         devices=tuple(device.name for device in devices),
         n_gpu_layers=request.n_offloaded,
         split_mode="layer" if len(devices) > 1 else "none",
+        tensor_split=request.layers_per_device if len(devices) > 1 else (),
     )

@@ -28,6 +28,10 @@ class LoadRequest:
     flash_attn: FlashAttention = "auto"
     n_gpu_layers: int | None = None
     """None means all of them on a GPU. Ignored on a CPU."""
+    layers_per_device: tuple[int, ...] = ()
+    """How many of them each device gets, in order; empty lets llama.cpp go by free memory."""
+    n_host_experts: int = 0
+    """The experts of that many first layers stay on the host, even where their layer does not."""
     n_threads: int | None = None
     """None means the backend's choice."""
     use_mmap: bool = True

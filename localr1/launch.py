@@ -132,7 +132,12 @@ class Launch:
 
     def _parameters(self, plan: MemoryPlan, info: EngineInfo) -> EngineParameters:
         request = replace(plan.load_request(str(self.path)), n_threads=self.options.n_threads)
-        chosen = choose_devices(info.devices, self.options.device)
+        planned = {device.name for device in plan.devices}
+        chosen = [
+            device
+            for device in choose_devices(info.devices, self.options.device)
+            if device.name in planned
+        ]
         return engine_parameters(request, chosen, host_facts(Machine()))
 
 

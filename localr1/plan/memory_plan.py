@@ -13,6 +13,8 @@ from typing import Any
 from backends.device import DeviceKind
 from backends.parameters import LoadRequest
 from localr1.model_card import ModelCard
+from localr1.plan.hardware import Range
+from localr1.plan.offload import Split
 from localr1.plan.request import PlanRequest
 
 MIRRORED_ENGINE = "llama-cpp-python 0.3.36"
@@ -57,6 +59,13 @@ class DevicePlan:
     """Driver, tokenizer, threads and the process itself: from, to."""
     layers: tuple[int, int] | None
     """First and last layer held here; the output layer is number n_layer."""
+    expert_layers_on_host: int = 0
+    """Of these layers, how many have their experts in the machine's own memory."""
+
+    @property
+    def held_layers(self) -> range:
+        """The layers held here; none, if `layers` is None."""
+        return range(0) if self.layers is None else range(self.layers[0], self.layers[1] + 1)
 
     @property
     def need_bytes(self) -> int:
@@ -104,7 +113,31 @@ class DevicePlan:
             "output_bytes": self.output_bytes,
             "overhead_bytes": list(self.overhead_bytes),
             "layers": None if self.layers is None else list(self.layers),
-            "expert_layers_on_host": 0,
+            "expert_layers_on_host": self.expert_layers_on_host,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """Tokens per second, from and to."""
+
+    decode_tokens_per_s: Range
+    """Of the answer, while the context is nearly empty."""
+    full_decode_tokens_per_s: Range
+    """Of the answer, once the context is full."""
+    prefill_tokens_per_s: Range | None
+    """Of a prompt; None where the compute of a device is not known."""
+    bound_by: str
+    """What takes most of the time of a token."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of design section 3.4, and the speed with a full context."""
+        prefill = self.prefill_tokens_per_s
+        return {
+            "decode_tokens_per_s": list(self.decode_tokens_per_s),
+            "full_decode_tokens_per_s": list(self.full_decode_tokens_per_s),
+            "prefill_tokens_per_s": None if prefill is None else list(prefill),
+            "bound_by": self.bound_by,
         }
 
 
@@ -129,8 +162,9 @@ class MemoryPlan:
     """As planned: the context is a number and no word."""
     n_ctx: int
     """A multiple of what llama.cpp rounds to."""
-    n_gpu_layers: int
+    split: Split
     devices: tuple[DevicePlan, ...]
+    """GPUs that hold at least one layer."""
     host: DevicePlan
     kv_bytes_per_token: int
     verdict: Verdict
@@ -139,8 +173,15 @@ class MemoryPlan:
     fixes: tuple[Fix, ...]
     max_ctx: int
     """Longest context that fits; 0 if none does."""
+    speed: Speed | None
+    """None where nobody said how fast the devices are."""
     notices: tuple[str, ...]
     """What this plan does not know, in sentences."""
+
+    @property
+    def n_gpu_layers(self) -> int:
+        """Layers on any GPU; the output layer counts as one."""
+        return self.split.n_gpu_layers
 
     @property
     def places(self) -> tuple[DevicePlan, ...]:
@@ -165,12 +206,14 @@ class MemoryPlan:
             type_v=request.type_v,
             flash_attn=request.flash_attn,
             n_gpu_layers=self.n_gpu_layers if self.devices else None,
+            layers_per_device=tuple(n_layers for n_layers in self.split.layers if n_layers),
+            n_host_experts=self.split.n_host_experts,
             use_mmap=request.use_mmap,
             swa_full=request.swa_full,
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The document of design section 3.4, and `notices`. Speed is not estimated yet: null."""
+        """The document of design section 3.4, and what was added to it."""
         card, request = self.card, replace(self.request, n_ctx=self.n_ctx)
         return {
             "model": {
@@ -209,6 +252,6 @@ class MemoryPlan:
                 for fix in self.fixes
             ],
             "max_ctx": self.max_ctx,
-            "speed": None,
+            "speed": None if self.speed is None else self.speed.to_json(),
             "notices": list(self.notices),
         }

@@ -1,15 +1,14 @@
-"""Owns what lies where: one model, one context, a number of layers on the GPUs. Pure.
+"""Owns what lies where: one model, one context, and a split between GPUs and host. Pure.
 
 Source: llama.cpp at the pinned version, `get_layer_buft_list` in src/llama-model.cpp: the input
-layer stays on the host, the last layers go to the GPUs, spread in proportion to free memory.
+layer stays on the host, the last layers go to the GPUs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import pairwise
 
 from backends.device import Device, DeviceKind
 from localr1.model_card import ModelCard
@@ -19,10 +18,12 @@ from localr1.plan.compute import (
     output_bytes,
     staging_bytes,
 )
-from localr1.plan.kv_cache import kv_bytes_per_layer
+from localr1.plan.hardware import HOST, Hardware
+from localr1.plan.kv_cache import kv_bytes_per_layer, state_bytes_per_layer
 from localr1.plan.memory_plan import DevicePlan
-from localr1.plan.request import HostMemory, PlanRequest
-from localr1.plan.weights import HostWeights, gpu_weight_bytes, host_weights
+from localr1.plan.offload import Split, best_split, fill_in_order, in_proportion
+from localr1.plan.request import PlanRequest
+from localr1.plan.weights import WeightTable, largest_matrix_bytes, span_bytes, total_bytes
 from localr1.units import MIB
 
 # The engine's process beside its buffers, measured on Linux x86-64: interpreter and libraries
@@ -34,14 +35,19 @@ _VOCABULARY_BYTES = (160, 400)
 _DRIVER_BYTES = {DeviceKind.METAL: (0, 150 * MIB)}
 _OTHER_DRIVER_BYTES = (250 * MIB, 650 * MIB)
 
+# Batches from this size on are multiplied by the GPU even where the weights are the host's: each
+# matrix is copied over while it is needed (op_offload in ggml/src/ggml-backend.cpp).
+_STREAMED_BATCH = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
     """Every buffer in its place."""
 
     devices: tuple[DevicePlan, ...]
+    """GPUs that hold at least one layer."""
     host: DevicePlan
-    n_gpu_layers: int
+    split: Split
 
     @property
     def places(self) -> tuple[DevicePlan, ...]:
@@ -65,109 +71,159 @@ class Placement:
 
 
 class Placer:
-    """Places one model on given hardware, for any context and number of offloaded layers."""
+    """Places one model on given hardware, for any context and any split."""
 
     def __init__(
-        self, card: ModelCard, request: PlanRequest, gpus: Sequence[Device], host: HostMemory
+        self,
+        card: ModelCard,
+        request: PlanRequest,
+        hardware: Hardware,
     ) -> None:
         self._card = card
         self._request = request
-        self._gpus = tuple(gpus)
-        self._host = host
-        # neither depends on how many layers are offloaded, and a search asks for many numbers
+        self._hardware = hardware
+        self.weights = WeightTable(card)
+        # none of them depends on the split, and a search asks for many splits
         self._on_gpu = lru_cache(partial(gpu_compute_bytes, card, request))
         self._on_cpu = lru_cache(partial(cpu_compute_bytes, card, request))
+        self._kv_bytes = lru_cache(partial(kv_bytes_per_layer, card, request))
+        self._state_bytes = state_bytes_per_layer(card, request)
 
     def best(self, n_ctx: int) -> Placement:
-        """The requested number of layers on the GPUs, or as many as fit; 0 if even one does not."""
-        wanted = self._request.n_gpu_layers
-        every_layer = self._card.n_layer + 1
-        if not self._gpus:
-            return self.place(n_ctx, 0)
-        if wanted is not None:
-            return self.place(n_ctx, min(wanted, every_layer))
-        low, high = 0, every_layer
-        whole = self.place(n_ctx, high)
-        if all(device.margin_bytes >= 0 for device in whole.devices):
-            return whole
-        while low < high - 1:
-            middle = (low + high) // 2
-            devices = self.place(n_ctx, middle).devices
-            if all(device.margin_bytes >= 0 for device in devices):
-                low = middle
-            else:
-                high = middle
-        return self.place(n_ctx, low)
+        """The layers and experts that were asked for on the GPUs, else as much as fits."""
+        if not self._hardware.gpus:
+            return self.place(n_ctx, Split(()))
+        n_all, n_moe = self._card.n_layer + 1, len(self.weights.expert_layers)
+        most_experts = self.weights.expert_layers[-1] + 1 if n_moe else 0
+        wanted, experts = self._request.n_gpu_layers, self._request.n_host_experts
+        n_layers = (0, n_all) if wanted is None else (min(wanted, n_all),) * 2
+        n_experts = (0, most_experts) if experts is None else (min(experts, most_experts),) * 2
+        found = best_split(partial(self._fit, n_ctx), n_layers=n_layers, n_host_experts=n_experts)
+        if found is None:
+            found = Split(tuple(self._proportional(n_layers[0])), n_experts[1])
+        return self.place(n_ctx, found)
 
-    def place(self, n_ctx: int, n_gpu_layers: int) -> Placement:
-        """Exactly `n_gpu_layers` layers on the GPUs, the output layer counted first."""
-        kv_bytes = kv_bytes_per_layer(self._card, self._request, n_ctx)
-        held = _split(self._card.n_layer, n_gpu_layers, [gpu.free_bytes for gpu in self._gpus])
+    def place(self, n_ctx: int, split: Split) -> Placement:
+        """Exactly this split."""
+        devices = self._devices(n_ctx, split)
+        # one memory for both: what the GPU holds is gone for the processor
+        unified = {gpu.name for gpu in self._hardware.gpus if gpu.is_unified}
+        shared_bytes = sum(device.need_bytes for device in devices if device.name in unified)
+        return Placement(devices, self._host_plan(n_ctx, split, shared_bytes), split)
+
+    def _fit(self, n_ctx: int, n_layers: int, n_host_experts: int) -> Split | None:
+        """As llama.cpp would spread that many layers, else filling one GPU after the other."""
+        for layers in (self._proportional(n_layers), self._filled(n_ctx, n_layers, n_host_experts)):
+            if layers is not None:
+                split = Split(tuple(layers), n_host_experts)
+                if all(device.margin_bytes >= 0 for device in self._devices(n_ctx, split)):
+                    return split
+        return None
+
+    def _proportional(self, n_layers: int) -> list[int]:
+        return in_proportion(n_layers, [gpu.free_bytes for gpu in self._hardware.gpus])
+
+    def _filled(self, n_ctx: int, n_layers: int, n_host_experts: int) -> list[int] | None:
+        if len(self._hardware.gpus) == 1:
+            return None  # the same as in proportion
+        kv_bytes = self._kv_bytes(n_ctx)
+        costs = [
+            total_bytes(self.weights.of_gpu((layer,), n_host_experts))
+            + _of_layers(kv_bytes, (layer,))
+            + _of_layers(self._state_bytes, (layer,))
+            for layer in range(self._card.n_layer + 1 - n_layers, self._card.n_layer + 1)
+        ]
+        rooms = [
+            gpu.free_bytes - self._on_gpu(n_ctx) - self._driver_bytes(gpu)[1]
+            for gpu in self._hardware.gpus
+        ]
+        split = Split((n_layers,), n_host_experts)
+        return fill_in_order(costs, rooms, self._streamed_bytes(split))
+
+    def _devices(self, n_ctx: int, split: Split) -> tuple[DevicePlan, ...]:
         devices: list[DevicePlan] = []
-        shared_bytes = 0
-        for gpu, layers in zip(self._gpus, held, strict=True):
-            if layers:
-                devices.append(self._device(gpu, layers, kv_bytes, n_ctx))
-                # one memory for both: what the GPU holds is gone for the processor
-                shared_bytes += devices[-1].need_bytes if gpu.is_unified else 0
-        host_layers = range(self._card.n_layer + 1 - n_gpu_layers)
-        host = self._host_plan(host_layers, kv_bytes, n_ctx, shared_bytes=shared_bytes)
-        return Placement(tuple(devices), host, n_gpu_layers)
+        start = self._card.n_layer + 1 - split.n_gpu_layers
+        for gpu, n_layers in zip(self._hardware.gpus, split.layers, strict=False):
+            if n_layers:
+                streamed_bytes = 0 if devices else self._streamed_bytes(split)
+                layers = range(start, start + n_layers)
+                devices.append(self._device(gpu, layers, n_ctx, split, streamed_bytes))
+                start += n_layers
+        return tuple(devices)
 
     def _device(
-        self, gpu: Device, layers: range, kv_bytes: Sequence[int], n_ctx: int
+        self, gpu: Device, layers: range, n_ctx: int, split: Split, streamed_bytes: int
     ) -> DevicePlan:
+        tensors = self.weights.of_gpu(layers, split.n_host_experts)
+        # Metal uses the mapped file itself, with whatever lies between these tensors
+        is_mapped = gpu.kind is DeviceKind.METAL and self._request.use_mmap
         return DevicePlan(
             name=gpu.name,
             kind=gpu.kind,
             total_bytes=gpu.total_bytes,
             free_bytes=gpu.free_bytes,
             limit_bytes=gpu.free_bytes,
-            weights_bytes=gpu_weight_bytes(self._card, layers),
-            kv_bytes=sum(kv_bytes[layer] for layer in layers if layer < self._card.n_layer),
-            compute_bytes=self._on_gpu(n_ctx),
+            weights_bytes=span_bytes(tensors) if is_mapped else total_bytes(tensors),
+            kv_bytes=_of_layers(self._kv_bytes(n_ctx), layers),
+            recurrent_bytes=_of_layers(self._state_bytes, layers),
+            compute_bytes=self._on_gpu(n_ctx) + streamed_bytes,
             output_bytes=0,
-            overhead_bytes=_DRIVER_BYTES.get(gpu.kind, _OTHER_DRIVER_BYTES),
+            overhead_bytes=self._driver_bytes(gpu),
             layers=(layers[0], layers[-1]),
+            expert_layers_on_host=sum(
+                layer in layers and layer < split.n_host_experts
+                for layer in self.weights.expert_layers
+            ),
         )
 
-    def _host_plan(
-        self, layers: range, kv_bytes: Sequence[int], n_ctx: int, *, shared_bytes: int
-    ) -> DevicePlan:
+    def _host_plan(self, n_ctx: int, split: Split, shared_bytes: int) -> DevicePlan:
         card, request = self._card, self._request
-        weights = self._host_weights(layers)
-        lowest, highest = (
-            process + vocabulary * card.n_vocab
-            for process, vocabulary in zip(_PROCESS_BYTES, _VOCABULARY_BYTES, strict=True)
+        layers = range(card.n_layer + 1 - split.n_gpu_layers)
+        weights = self.weights.host_weights(
+            layers,
+            split.n_host_experts,
+            # a GPU's own kind of host memory is preferred to repacking
+            features=frozenset[str]() if self._hardware.gpus else self._hardware.host.cpu_features,
+            use_mmap=request.use_mmap,
         )
-        compute_bytes = self._on_cpu(n_ctx) if layers else staging_bytes(card, request, n_ctx)
+        computes = bool(layers) or split.n_host_experts > 0
         return DevicePlan(
-            name="CPU",
+            name=HOST,
             kind=DeviceKind.CPU,
-            total_bytes=self._host.total_bytes,
-            free_bytes=self._host.available_bytes,
-            limit_bytes=max(self._host.available_bytes - shared_bytes, 0),
+            total_bytes=self._hardware.host.total_bytes,
+            free_bytes=self._hardware.host.available_bytes,
+            limit_bytes=max(self._hardware.host.available_bytes - shared_bytes, 0),
             weights_bytes=weights.total_bytes,
             unused_bytes=weights.unused_bytes,
-            kv_bytes=sum(kv_bytes[layer] for layer in layers if layer < card.n_layer),
-            compute_bytes=compute_bytes,
+            kv_bytes=_of_layers(self._kv_bytes(n_ctx), layers),
+            recurrent_bytes=_of_layers(self._state_bytes, layers),
+            compute_bytes=self._on_cpu(n_ctx) if computes else staging_bytes(card, request, n_ctx),
             output_bytes=output_bytes(card, request),
-            overhead_bytes=(lowest, highest),
+            overhead_bytes=self._process_bytes(),
             layers=(layers[0], layers[-1]) if layers else None,
         )
 
-    def _host_weights(self, layers: range) -> HostWeights:
-        # a GPU's own kind of host memory is preferred to repacking
-        features = frozenset[str]() if self._gpus else self._host.cpu_features
-        return host_weights(self._card, layers, features=features, use_mmap=self._request.use_mmap)
+    def _streamed_bytes(self, split: Split) -> int:
+        """The largest matrix that is copied to a GPU for long batches; one at a time is there."""
+        if min(self._request.n_ubatch, self._request.n_batch) < _STREAMED_BATCH:
+            return 0
+        host_layers = range(self._card.n_layer + 1 - split.n_gpu_layers)
+        return largest_matrix_bytes(self.weights.read_on_host(host_layers, split.n_host_experts))
+
+    def _driver_bytes(self, gpu: Device) -> tuple[int, int]:
+        driver = _DRIVER_BYTES.get(gpu.kind, _OTHER_DRIVER_BYTES)
+        return _sum(driver, self._hardware.of(gpu.name).taken_bytes)
+
+    def _process_bytes(self) -> tuple[int, int]:
+        lowest, highest = (n_bytes * self._card.n_vocab for n_bytes in _VOCABULARY_BYTES)
+        process = _sum(_PROCESS_BYTES, (lowest, highest))
+        return _sum(process, self._hardware.of(HOST).taken_bytes)
 
 
-def _split(n_layer: int, n_gpu_layers: int, free_bytes: Sequence[int]) -> list[range]:
-    """Layers per GPU, from first to last; the output layer is number `n_layer`."""
-    total_bytes = sum(free_bytes) or 1
-    bounds, reached_bytes = [n_layer + 1 - n_gpu_layers], 0
-    for n_bytes in free_bytes:
-        reached_bytes += n_bytes
-        # llama.cpp takes the first device whose share of the sum is not used up yet
-        bounds.append(bounds[0] + -(-n_gpu_layers * reached_bytes // total_bytes))
-    return [range(start, end) for start, end in pairwise(bounds)]
+def _of_layers(n_bytes: Sequence[int], layers: Iterable[int]) -> int:
+    """The sum over some layers; the output layer, which comes after all blocks, has nothing."""
+    return sum(n_bytes[layer] for layer in layers if layer < len(n_bytes))
+
+
+def _sum(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
+    return one[0] + other[0], one[1] + other[1]

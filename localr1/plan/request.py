@@ -27,6 +27,8 @@ class PlanRequest:
     type_v: str = "f16"
     n_gpu_layers: int | None = None
     """None puts as many layers on the GPU as fit. The output layer counts as one."""
+    n_host_experts: int | None = None
+    """Keep the experts of that many first layers on the host; None keeps as few as must be."""
     swa_full: bool = False
     use_mmap: bool = True
     device: str | None = None

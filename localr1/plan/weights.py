@@ -1,12 +1,14 @@
 """Owns where the weights of a model lie, and in how many copies.
 
 Source: llama.cpp at the pinned version, `llama_model_base::load_tensors` and `make_cpu_buft_list`
-(src/llama-model.cpp), `ggml_repack_get_optimal_repack_type` (ggml/src/ggml-cpu/repack.cpp).
+(src/llama-model.cpp), `ggml_repack_get_optimal_repack_type` (ggml/src/ggml-cpu/repack.cpp), and
+`LLM_FFN_EXPS_REGEX` (common/common.h) for what `--n-cpu-moe` keeps on the host.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from localr1.model_card import ModelCard
@@ -22,6 +24,7 @@ _REPACKED_ROWS: dict[str, dict[str, int]] = {
 }  # fmt: skip
 
 _INPUT_NAMES = ("token_embd", "token_types", "position_embd", "per_layer_token_embd")
+_EXPERT_NAME = re.compile(r"\.ffn_(up|down|gate|gate_up)_(ch|)exps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,84 @@ class HostWeights:
         return self.mapped_bytes + self.repacked_bytes
 
 
+class WeightTable:
+    """The tensors of one model by the layer they belong to, experts apart.
+
+    `n_host_experts` below is llama.cpp's `--n-cpu-moe`: the experts of that many first layers stay
+    on the host, wherever their layer is.
+    """
+
+    def __init__(self, card: ModelCard) -> None:
+        self._card = card
+        self._input: list[TensorInfo] = []
+        self._shared: list[list[TensorInfo]] = [[] for _ in range(card.n_layer + 1)]
+        self._experts: list[list[TensorInfo]] = [[] for _ in range(card.n_layer + 1)]
+        for tensor in card.tensors:
+            layer = layer_of(tensor, card.n_layer)
+            if layer is None:
+                self._input.append(tensor)
+            else:
+                tensors = self._experts if is_expert(tensor) else self._shared
+                tensors[min(layer, card.n_layer)].append(tensor)
+        self.expert_layers = tuple(i for i, tensors in enumerate(self._experts) if tensors)
+        """Layers that have experts."""
+
+    def of_gpu(self, layers: Iterable[int], n_host_experts: int) -> list[TensorInfo]:
+        """What a GPU that holds `layers` keeps; a tied embedding is there as the output."""
+        tensors: list[TensorInfo] = []
+        for layer in layers:
+            tensors += self._shared[layer]
+            if layer >= n_host_experts:
+                tensors += self._experts[layer]
+            if layer == self._card.n_layer and self._card.is_tied:
+                tensors += self._tied_output()
+        return tensors
+
+    def read_on_host(self, layers: Collection[int], n_host_experts: int) -> list[TensorInfo]:
+        """What the host reads for each token: all that it keeps but the input layer."""
+        is_output = self._card.is_tied and self._card.n_layer in layers
+        tied = self._tied_output() if is_output else []
+        return [*self._computed_on_host(layers, n_host_experts), *tied]
+
+    def host_weights(
+        self,
+        layers: Collection[int],
+        n_host_experts: int,
+        *,
+        features: Collection[str],
+        use_mmap: bool,
+    ) -> HostWeights:
+        """How the host keeps its part; `features` empty means that nothing is repacked."""
+        plain: list[TensorInfo] = list(self._input)
+        repacked: list[TensorInfo] = []
+        for tensor in self._computed_on_host(layers, n_host_experts):
+            (repacked if _is_repacked(tensor, features) else plain).append(tensor)
+        repacked_bytes = total_bytes(repacked)
+        if self._card.is_tied and self._card.n_layer in layers:
+            # the output is the embedding again: the same memory, unless it is wanted interleaved
+            repacked_bytes += total_bytes(
+                tensor for tensor in self._tied_output() if _is_repacked(tensor, features)
+            )
+        plain_bytes = total_bytes(plain)
+        if not use_mmap:
+            return HostWeights(plain_bytes, repacked_bytes, 0)
+        mapped_bytes = span_bytes(plain)
+        return HostWeights(mapped_bytes, repacked_bytes, mapped_bytes - plain_bytes)
+
+    def _tied_output(self) -> list[TensorInfo]:
+        return [tensor for tensor in self._input if tensor.name == "token_embd.weight"]
+
+    def _computed_on_host(self, layers: Collection[int], n_host_experts: int) -> list[TensorInfo]:
+        here = frozenset(layers)
+        tensors: list[TensorInfo] = []
+        for layer in range(self._card.n_layer + 1):
+            if layer in here:
+                tensors += self._shared[layer]
+            if layer in here or layer < n_host_experts:
+                tensors += self._experts[layer]
+        return tensors
+
+
 def layer_of(tensor: TensorInfo, n_layer: int) -> int | None:
     """The block a tensor belongs to; `n_layer` for the output, None for the input."""
     if tensor.name.startswith("blk."):
@@ -49,44 +130,26 @@ def layer_of(tensor: TensorInfo, n_layer: int) -> int | None:
     return None if tensor.name.startswith(_INPUT_NAMES) else n_layer
 
 
-def host_weights(
-    card: ModelCard, layers: Collection[int], *, features: Collection[str], use_mmap: bool
-) -> HostWeights:
-    """The input layer and `layers` on the host; `features` empty means that nothing is repacked."""
-    plain: list[TensorInfo] = []
-    repacked: list[TensorInfo] = []
-    for tensor in card.tensors:
-        layer = layer_of(tensor, card.n_layer)
-        if layer is not None and layer not in layers:
-            continue
-        (repacked if layer is not None and _is_repacked(tensor, features) else plain).append(tensor)
-    repacked_bytes = sum(tensor.n_bytes for tensor in repacked)
-    plain_bytes = sum(tensor.n_bytes for tensor in plain)
-    if card.is_tied and card.n_layer in layers:
-        # the output is the embedding again: the same memory, unless it is wanted interleaved
-        repacked_bytes += sum(
-            tensor.n_bytes
-            for tensor in plain
-            if tensor.name == "token_embd.weight" and _is_repacked(tensor, features)
-        )
-    if not use_mmap:
-        return HostWeights(plain_bytes, repacked_bytes, 0)
-    span_bytes = _span_bytes(plain)
-    return HostWeights(span_bytes, repacked_bytes, span_bytes - plain_bytes)
+def is_expert(tensor: TensorInfo) -> bool:
+    """Whether a tensor holds the experts of a layer, of which a token needs a few."""
+    return _EXPERT_NAME.search(tensor.name) is not None
 
 
-def gpu_weight_bytes(card: ModelCard, layers: Collection[int]) -> int:
-    """Bytes of the weights of `layers` on a GPU; a tied embedding lies there once more."""
-    n_bytes = sum(t.n_bytes for t in card.tensors if layer_of(t, card.n_layer) in layers)
-    if card.is_tied and card.n_layer in layers:
-        n_bytes += sum(t.n_bytes for t in card.tensors if t.name == "token_embd.weight")
-    return n_bytes
+def total_bytes(tensors: Iterable[TensorInfo]) -> int:
+    """Their sum."""
+    return sum(tensor.n_bytes for tensor in tensors)
 
 
-def _span_bytes(tensors: Sequence[TensorInfo]) -> int:
+def span_bytes(tensors: Sequence[TensorInfo]) -> int:
+    """The part of the file from the first of them to the end of the last."""
     if not tensors:
         return 0
     return max(t.offset + t.n_bytes for t in tensors) - min(t.offset for t in tensors)
+
+
+def largest_matrix_bytes(tensors: Iterable[TensorInfo]) -> int:
+    """The largest of them that is multiplied with."""
+    return max((t.n_bytes for t in tensors if len(t.dims) > 1), default=0)
 
 
 def _is_repacked(tensor: TensorInfo, features: Collection[str]) -> bool:

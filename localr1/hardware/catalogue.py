@@ -1,0 +1,45 @@
+"""Owns finding a profile by its name, and the nearest names when there is none."""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+
+from localr1.errors import UsageError
+from localr1.hardware.amd import amd_cards
+from localr1.hardware.apple import macs
+from localr1.hardware.nvidia import nvidia_cards
+from localr1.hardware.pc import pcs
+from localr1.hardware.profile import Profile
+
+_N_NEAREST = 5
+
+
+@cache
+def profiles() -> dict[str, Profile]:
+    """Every profile by name, in the order in which they are listed."""
+    return {profile.name: profile for profile in (*nvidia_cards(), *amd_cards(), *macs(), *pcs())}
+
+
+def find_profile(name: str) -> Profile:
+    """The profile of that name, in any case, with blanks or underscores for hyphens.
+
+    Raises: UsageError with the nearest names.
+    """
+    wanted = "-".join(name.lower().replace("_", " ").replace("-", " ").split())
+    found = profiles().get(wanted)
+    if found is None:
+        nearest = f"nearest: {', '.join(_nearest(wanted))}; " if _nearest(wanted) else ""
+        raise UsageError(
+            f"no profile is called {name}",
+            hint=f"{nearest}localr1 devices --profiles lists all",
+        )
+    return found
+
+
+def _nearest(wanted: str) -> list[str]:
+    """Names that contain what was written, `m1-max` in `m1-max-64gb`; else those spelled alike."""
+    containing = [name for name in profiles() if wanted in name]
+    return containing[:_N_NEAREST] or difflib.get_close_matches(
+        wanted, profiles(), n=_N_NEAREST, cutoff=0.5
+    )

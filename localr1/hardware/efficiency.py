@@ -1,0 +1,61 @@
+"""Owns how much of a data sheet llama.cpp reaches, as ranges that published runs lie in.
+
+Decoding: seconds per token = bytes read / (share x bandwidth) + layers x a fixed time. The runs
+are Llama-3 8B and 70B, Q4_K_M and F16, on 3070 to 4090, M1 Max, M2 Ultra and M3 Max (benchmark
+collection of Xiongjie Dai, May 2024), and the same models on M1 Max, M4 and M4 Max in 2026;
+tests/unit/hardware/test_published_speeds.py holds them. The last column is the share of the sheet's
+half-precision compute while a prompt of 512 tokens is read, from the same tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backends.device import DeviceKind
+from localr1.hardware.profile import Profile
+from localr1.plan.hardware import Range, Rate
+
+
+@dataclass(frozen=True, slots=True)
+class _Efficiency:
+    share: Range
+    layer_s: Range
+    flops_share: Range
+
+
+_CUDA = _Efficiency((0.70, 0.90), (40e-6, 90e-6), (0.45, 0.95))
+_EFFICIENCIES = {
+    DeviceKind.CUDA: _CUDA,
+    DeviceKind.METAL: _Efficiency((0.46, 0.92), (60e-6, 200e-6), (0.45, 0.80)),
+    # fewer runs were found: 7800 XT and 7900 XT, Llama 7B and 8B, with HIP
+    DeviceKind.ROCM: _Efficiency((0.35, 0.80), (60e-6, 150e-6), (0.30, 0.80)),
+    DeviceKind.VULKAN: _Efficiency((0.35, 0.80), (60e-6, 200e-6), (0.20, 0.70)),
+    # i9-13900K with DDR5-6400: 18.3 tokens/s of Llama 7B Q4_0, 67 % (llama.cpp issue 34)
+    DeviceKind.CPU: _Efficiency((0.50, 0.80), (10e-6, 60e-6), (0.30, 0.80)),
+}
+_MAC_CPU_SHARE = (0.30, 0.70)  # the CPU clusters of a Max or Ultra cannot draw all of it
+
+
+def sheet_rate(profile: Profile) -> Rate:
+    """What to expect of a device by its data sheet."""
+    efficiency = _EFFICIENCIES.get(profile.kind, _CUDA)
+    lowest, highest = efficiency.share
+    flops = profile.flops
+    return Rate(
+        bytes_per_s=(lowest * profile.bytes_per_s, highest * profile.bytes_per_s),
+        layer_s=efficiency.layer_s,
+        flops=None
+        if flops is None
+        else (efficiency.flops_share[0] * flops, efficiency.flops_share[1] * flops),
+        source=f"{profile.source}; {lowest:.0%} to {highest:.0%} of the bandwidth",
+    )
+
+
+def mac_processor_rate(profile: Profile) -> Rate:
+    """What to expect of the processor of a Mac, which shares the memory with the GPU."""
+    lowest, highest = _MAC_CPU_SHARE
+    return Rate(
+        bytes_per_s=(lowest * profile.bytes_per_s, highest * profile.bytes_per_s),
+        layer_s=_EFFICIENCIES[DeviceKind.CPU].layer_s,
+        source=f"{profile.source}; {lowest:.0%} to {highest:.0%} of the bandwidth",
+    )

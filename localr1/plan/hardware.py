@@ -1,0 +1,59 @@
+"""Owns what a plan has to be told of a machine: GPUs, memory, and what llama.cpp does not report.
+
+That is how fast a device is, and what others take of its memory. Both are ranges: a data sheet
+with the share of it that published runs reach, or a measurement on this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from backends.device import Device
+from localr1.plan.request import HostMemory
+
+Range = tuple[float, float]
+"""From, to; in the unit that the field's name says."""
+
+HOST = "CPU"
+"""The name under which the machine itself is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """How fast a device works through a model. Slower comes first in every range of rates."""
+
+    bytes_per_s: Range
+    """Weights and cache read while one token is computed."""
+    layer_s: Range
+    """What each layer takes beside its reading: starting kernels, waiting for each other."""
+    flops: Range | None = None
+    """Operations a second on a long prompt; None where it is not known."""
+    weight_bytes_per_s: Mapping[str, Range] = field(default_factory=lambda: MappingProxyType({}))
+    """Where weights of some types are read at another rate, by type name."""
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known of one device beside what llama.cpp reports."""
+
+    rate: Rate | None = None
+    taken_bytes: tuple[int, int] = (0, 0)
+    """What others will take of the memory that is called free: from, to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hardware:
+    """One machine, as far as a plan needs it."""
+
+    gpus: tuple[Device, ...]
+    """Those to load on, in llama.cpp's order; empty means the processor alone."""
+    host: HostMemory
+    known: Mapping[str, Known] = field(default_factory=lambda: MappingProxyType({}))
+    """By the name of a device, or `HOST`."""
+
+    def of(self, name: str) -> Known:
+        """What is known of a device; nothing, if nobody said."""
+        return self.known.get(name, Known())
