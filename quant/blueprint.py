@@ -46,6 +46,8 @@ class Blueprint:
     tensors: Sequence[TypedTensor]
     """In the order of the files."""
     n_params: int
+    key_values: KeyValues
+    """The metadata, as the first file has it but for its number."""
 
     @property
     def n_bytes(self) -> int:
@@ -63,9 +65,17 @@ class Blueprint:
 
 
 def draw(
-    checkpoint: Checkpoint, file_type: FileType, target: Path, *, split_bytes: int | None
+    checkpoint: Checkpoint,
+    file_type: FileType,
+    target: Path,
+    *,
+    split_bytes: int | None,
+    notes: KeyValues | None = None,
 ) -> Blueprint:
-    """The output of a checkpoint. Raises: QuantError naming what does not fit."""
+    """The output of a checkpoint. `notes` go behind the metadata of the model.
+
+    Raises: QuantError naming what does not fit.
+    """
     try:
         architecture = architecture_of(checkpoint.config)
         parameters = read_hyperparameters(checkpoint.config, architecture.defaults)
@@ -77,9 +87,10 @@ def draw(
         raise CheckpointDamagedError(
             f"a JSON file in {checkpoint.directory} nests too deep"
         ) from exc
+    key_values.items.update(notes.items if notes is not None else {})
     entries = [_entry(item, file_type) for item in typed]
     files = output_layout(target, key_values, entries, split_bytes)
-    return Blueprint(architecture.name, file_type, files, typed, count.total)
+    return Blueprint(architecture.name, file_type, files, typed, count.total, key_values)
 
 
 def dry_run(

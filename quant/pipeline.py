@@ -19,6 +19,7 @@ from pathlib import Path
 
 from quant.blocks.preparation import lane_kernels
 from quant.blueprint import Blueprint, draw
+from quant.gguf.key_values import KeyValues
 from quant.gguf.types import TensorType
 from quant.gguf.writer import padding
 from quant.output.files import OutputWriter, output_files
@@ -75,6 +76,8 @@ def convert(  # noqa: PLR0913 - one for each option
     n_threads: int | None = None,
     kernels_dir: Path | None = None,
     store: ShardStore = ON_DISK,
+    notes: KeyValues | None = None,
+    before_writing: Callable[[Checkpoint, Blueprint], None] | None = None,
 ) -> ConvertResult:
     """Make a GGUF from a checkpoint directory.
 
@@ -83,19 +86,23 @@ def convert(  # noqa: PLR0913 - one for each option
     `n_threads` None means all cores this process may use.
     Kernels that are compiled on the way are kept below `kernels_dir`, or beside their sources.
     `store` has the weights, if they do not lie in the directory.
+    `notes` go behind the metadata of the model.
+    `before_writing` sees what is about to be written and may raise what it likes.
     Raises: QuantError. Whatever is raised, nothing is left but what a later run can go on with.
     """
     started_s = time.monotonic()
     chosen = file_type_named(file_type)
     checkpoint = open_checkpoint(Path(source), store)
     output = Path(output).expanduser().absolute()
-    plan = draw(checkpoint, chosen, output, split_bytes=split_bytes)
+    plan = draw(checkpoint, chosen, output, split_bytes=split_bytes, notes=notes)
     with (
         output_files(
             output, plan.files, _fingerprint(checkpoint, plan), overwrite=overwrite, fresh=fresh
         ) as writer,
         lane_kernels(_n_weights_by_type(plan), kernels_dir),
     ):
+        if before_writing is not None:
+            before_writing(checkpoint, plan)
         left = unfinished(plan.tensors, writer.kept.n_slabs)
         flow = ShardFlow(store, left)
         store.expect(flow.uses, output, plan.n_bytes - writer.n_written)
