@@ -60,7 +60,7 @@ class Download:
         while True:
             n_before = size_of(self._part)
             try:
-                with _explained(self._target):
+                with explained(self._target):
                     self._fetch()
                     if self._is_right():
                         self._keep()
@@ -143,7 +143,7 @@ class Download:
 
 
 @contextlib.contextmanager
-def _explained(target: Path) -> Iterator[None]:
+def explained(target: Path) -> Iterator[None]:
     """Turns the disk's failures into ours."""
     try:
         yield

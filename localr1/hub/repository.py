@@ -56,9 +56,7 @@ def read_repository(
     Raises: ModelNotFoundError, AccessRefusedError, NetworkError, DownloadError.
     """
     path = f"/api/models/{name}/revision/{name.quoted_revision}?blobs=true"
-    content = patiently(
-        lambda: read_all(client, path, what=str(name), max_bytes=_MAX_LISTING_BYTES), sleep
-    )
+    content = read_all(client, path, what=str(name), max_bytes=_MAX_LISTING_BYTES, sleep=sleep)
     try:
         listing = parse_json_object(content, f"what {client.access.host} says about {name}")
     except CheckpointDamagedError as exc:
@@ -72,15 +70,21 @@ def read_repository(
     return Repository(name, commit, files)
 
 
-def read_all(client: HubClient, path: str, *, what: str, max_bytes: int) -> bytes:
+def read_all(
+    client: HubClient, path: str, *, what: str, max_bytes: int, sleep: Callable[[float], None]
+) -> bytes:
     """A small file, whole. Raises: DownloadError if it is larger."""
-    content = bytearray()
-    with client.get(path, what=what) as answer:
-        for chunk in answer.chunks:
-            content += chunk
-            if len(content) > max_bytes:
-                raise DownloadError(f"{what} is larger than {max_bytes:,} bytes")
-    return bytes(content)
+
+    def attempt() -> bytes:
+        content = bytearray()
+        with client.get(path, what=what) as answer:
+            for chunk in answer.chunks:
+                content += chunk
+                if len(content) > max_bytes:
+                    raise DownloadError(f"{what} is larger than {max_bytes:,} bytes")
+        return bytes(content)
+
+    return patiently(attempt, sleep)
 
 
 def _listed(entry: Any) -> HubFile | None:
