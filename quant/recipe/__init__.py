@@ -4,7 +4,14 @@
 quantised.
 """
 
-from quant.recipe.choice import FILE_TYPES, TypedTensor, choose_types, file_type_named, is_mixed
+from quant.recipe.choice import (
+    FILE_TYPES,
+    TypedTensor,
+    choose_types,
+    choose_types_of_gguf,
+    file_type_named,
+    is_mixed,
+)
 from quant.recipe.mix import ModelFacts
 
 __all__ = [
@@ -12,6 +19,7 @@ __all__ = [
     "ModelFacts",
     "TypedTensor",
     "choose_types",
+    "choose_types_of_gguf",
     "file_type_named",
     "is_mixed",
 ]

@@ -1,8 +1,9 @@
 """Owns the choice: which encoding each tensor gets for a file type, and in which order they stand.
 
 Two routes exist in llama.cpp, and both are followed. F32, F16, BF16 and Q8_0 are what its converter
-writes: one type for all matrices, in the checkpoint's order. The other types are what its quantiser
-makes of that: sorted by layer and name, with more bits where they pay.
+writes: one type for all matrices, in the checkpoint's order. The other types, and all types where
+the source is a GGUF, are what its quantiser makes of that: sorted by layer and name, with more bits
+where they pay.
 Source: src/llama-quant.cpp, llama_tensor_get_type and tensor_type_fallback, version 0.3.36 of
 llama-cpp-python.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeAlias
 
 from quant.errors import BadRequestError
 from quant.families.tensor_map import MappedTensor
@@ -31,6 +33,9 @@ _SMALLER_BLOCK = {
     TensorType.Q6_K: TensorType.Q8_0,
 }
 """What replaces a type of 256-weight blocks where rows are no multiple of 256."""
+
+_Wanted: TypeAlias = Callable[[MappedTensor], TensorType]
+"""The type of a tensor by the rules, whether its rows fit or not."""
 
 _NO_OVERRIDES: Mapping[str, TensorType] = MappingProxyType({})
 
@@ -69,32 +74,59 @@ def choose_types(
     `overrides` are types by tensor name, which go before the rules.
     Raises: BadRequestError naming the tensor whose rows do not fit the type it shall have.
     """
-    next_type: Callable[[MappedTensor], TensorType]
     if is_mixed(file_type):
-        tensors = sorted(tensors, key=lambda tensor: (layer_of(tensor.name), tensor.name))
-        mix = MixedTypes(tensors, MIXES[file_type], facts, has_imatrix=has_imatrix)
-        next_type = mix.next_type
+        tensors = _in_quantisers_order(tensors)
+        wanted: _Wanted = MixedTypes(tensors, MIXES[file_type], facts, has_imatrix).next_type
     else:
-        next_type = lambda _tensor: TensorType[file_type.name]  # noqa: E731
-
+        wanted = _always(file_type)
     return [
-        TypedTensor(tensor, _chosen(tensor, next_type, facts, overrides) or TensorType.F32)
+        TypedTensor(tensor, _chosen(tensor, wanted, overrides))
+        if is_quantisable(tensor.name, tensor.shape, facts.architecture)
+        else TypedTensor(tensor, TensorType.F32)
         for tensor in tensors
     ]
 
 
-def _chosen(
-    tensor: MappedTensor,
-    next_type: Callable[[MappedTensor], TensorType],
+def choose_types_of_gguf(
+    tensors: Sequence[MappedTensor],
+    file_type: FileType,
     facts: ModelFacts,
-    overrides: Mapping[str, TensorType],
-) -> TensorType | None:
-    """None: the tensor takes no part."""
+    *,
+    overrides: Mapping[str, TensorType] = _NO_OVERRIDES,
+    has_imatrix: bool = False,
+) -> list[TypedTensor]:
+    """Every tensor of a GGUF with its new type: llama.cpp's quantiser whatever the file type.
+
+    What is never quantised keeps the type it has. Otherwise as `choose_types`.
+    """
+    tensors = _in_quantisers_order(tensors)
+    if file_type in MIXES:
+        wanted: _Wanted = MixedTypes(tensors, MIXES[file_type], facts, has_imatrix).next_type
+    else:
+        wanted = _always(file_type)
+    return [
+        TypedTensor(tensor, _chosen(tensor, wanted, overrides))
+        if is_quantisable(tensor.name, tensor.shape, facts.architecture)
+        else TypedTensor(tensor, TensorType[tensor.source.dtype])
+        for tensor in tensors
+    ]
+
+
+def _in_quantisers_order(tensors: Sequence[MappedTensor]) -> list[MappedTensor]:
+    return sorted(tensors, key=lambda tensor: (layer_of(tensor.name), tensor.name))
+
+
+def _always(file_type: FileType) -> _Wanted:
+    tensor_type = TensorType[file_type.name]
+    return lambda _tensor: tensor_type
+
+
+def _chosen(
+    tensor: MappedTensor, wanted: _Wanted, overrides: Mapping[str, TensorType]
+) -> TensorType:
     n_cols = tensor.shape[-1]
-    if not is_quantisable(tensor.name, tensor.shape, facts.architecture):
-        return None
     if tensor.name not in overrides:
-        return _fitting(next_type(tensor), n_cols)
+        return _fitting(wanted(tensor), n_cols)
     chosen = overrides[tensor.name]
     if n_cols % chosen.block_weights:
         raise BadRequestError(

@@ -38,8 +38,7 @@ class MixedTypes:
         tensors: Sequence[MappedTensor],
         mix: Mix,
         facts: ModelFacts,
-        *,
-        has_imatrix: bool,
+        has_imatrix: bool,  # noqa: FBT001 - a fact like the others
     ) -> None:
         self._mix = mix
         self._facts = facts

@@ -11,8 +11,10 @@ import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-F32, F16, Q4_0, Q8_0, Q4_K = 0, 1, 2, 8, 12
-_BLOCKS = {F32: (1, 4), F16: (1, 2), Q4_0: (32, 18), Q8_0: (32, 34), Q4_K: (256, 144)}
+F32, F16, Q4_0, Q8_0, Q4_K, I8 = 0, 1, 2, 8, 12, 24
+_BLOCKS = {
+    F32: (1, 4), F16: (1, 2), Q4_0: (32, 18), Q8_0: (32, 34), Q4_K: (256, 144), I8: (1, 1),
+}  # fmt: skip
 _ALIGNMENT = 32
 
 Value = bool | int | float | str | Sequence[int] | Sequence[float] | Sequence[str]
