@@ -59,7 +59,7 @@ def read_experts(
         gating=_BUILT_IN_GATING.get(arch)
         or _GATING_IDS.get(gating if isinstance(gating, int) else 0, Gating.SOFTMAX),
         is_normalised=arch in _NORMALISES or kv.get(f"{arch}.expert_weights_norm") is True,
-        scale=scale if isinstance(scale, float) else 1.0,
+        scale=float(scale) if isinstance(scale, int | float) else 1.0,
         n_groups=n_groups if has_groups else 1,
         n_groups_used=_count(kv.get(f"{arch}.expert_group_used_count"), most=n_groups),
     )

@@ -34,17 +34,12 @@ _T = TypeVar("_T", int, float, str, bool)
 class Unplanned(StrEnum):
     """What a model has and the memory plan does not size yet."""
 
-    RECURRENT_LAYERS = "recurrent layers (compute buffer)"
     UNFOLDED_LATENT = "latent attention unfolded per head, as in old files (compute buffer)"
     INDEXER = "sparse-attention index"
     ENCODER = "an encoder, or attention that is not causal"
 
 
 _UNPLANNED_KEYS = {
-    "ssm.state_size": Unplanned.RECURRENT_LAYERS,
-    "wkv.head_size": Unplanned.RECURRENT_LAYERS,
-    "kda.head_dim": Unplanned.RECURRENT_LAYERS,
-    "shortconv.l_cache": Unplanned.RECURRENT_LAYERS,
     "attention.indexer.head_count": Unplanned.INDEXER,
 }
 

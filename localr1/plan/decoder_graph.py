@@ -116,8 +116,10 @@ class _Builder:
 
     def _layer(self, i_layer: int, states: Tensor, out_ids: Tensor) -> Tensor:
         layer, residual = self._layers[i_layer], states
-        attend = self._latent_attention if is_latent(layer) else self._attention
-        current = attend(i_layer, normed(states) if "attn_norm.weight" in layer else states)
+        mix = self._latent_attention if is_latent(layer) else self._attention
+        if self._card.state_numbers[i_layer] and not self._card.has_kv[i_layer]:
+            mix = self._recurrence
+        current = mix(i_layer, normed(states) if "attn_norm.weight" in layer else states)
         if i_layer == self._card.n_layer - 1 and self._card.arch != "gpt-oss":
             current = Tensor((self._card.n_embd, self._shape.n_outputs), sources=(current, out_ids))
             residual = Tensor(current.dims, sources=(residual, out_ids))
@@ -131,6 +133,16 @@ class _Builder:
         if is_post_normed:
             current = normed(current)
         return overwrite(current, residual)
+
+    def _recurrence(self, i_layer: int, states: Tensor) -> Tensor:
+        """An estimate: the widest product of the layer and the state, once more after the step."""
+        n_embd, n_tokens = states.dims
+        into = [dims for dims in self._layers[i_layer].values() if len(dims) > 1]
+        width = max((d[1] for d in into if d[0] == n_embd), default=n_embd)
+        inner = projected(states, width, n_tokens)
+        state = Tensor((self._card.state_numbers[i_layer],), sources=(inner,))
+        stepped = Tensor((width, n_tokens), sources=(inner, state))
+        return projected(stepped, n_embd, n_tokens)
 
     def _latent_attention(self, i_layer: int, states: Tensor) -> Tensor:
         block_items, block_bytes = self._shape.k_block

@@ -173,7 +173,6 @@ def _values(shape: ExpertShape) -> dict[str, Value]:
         f"{arch}.expert_count": shape.n_expert,
         f"{arch}.expert_used_count": shape.n_used,
         f"{arch}.expert_feed_forward_length": shape.n_ff_exp,
-        f"{arch}.expert_shared_feed_forward_length": shape.n_ff_shared,
         f"{arch}.expert_weights_scale": shape.scale,
     }
     if shape.gating:
@@ -183,8 +182,12 @@ def _values(shape: ExpertShape) -> dict[str, Value]:
             f"{arch}.expert_group_count": shape.n_groups,
             f"{arch}.expert_group_used_count": shape.n_groups // 2,
         }
+    if arch in {"qwen2moe", "deepseek2"}:
+        values[f"{arch}.expert_shared_feed_forward_length"] = shape.n_ff_shared
     if arch != "deepseek2":
         return values
+    if shape.n_lora_q:
+        values[f"{arch}.attention.q_lora_rank"] = shape.n_lora_q
     values |= {
         f"{arch}.leading_dense_block_count": shape.n_dense,
         f"{arch}.expert_shared_count": shape.n_ff_shared // shape.n_ff_exp,
@@ -196,6 +199,5 @@ def _values(shape: ExpertShape) -> dict[str, Value]:
         f"{arch}.attention.key_length_mla": shape.n_nope + shape.n_rope,
         f"{arch}.attention.value_length_mla": shape.dim_v,
         f"{arch}.rope.dimension_count": shape.n_rope,
-        f"{arch}.attention.q_lora_rank": max(shape.n_lora_q, 1),
     }
     return values

@@ -146,7 +146,7 @@ def test_latent_attention_keeps_no_values(with_values: Callable[..., ModelCard])
 @pytest.mark.parametrize(
     ("key", "value", "what"),
     [
-        ("ssm.state_size", 128, Unplanned.RECURRENT_LAYERS),
+        ("attention.indexer.head_count", 4, Unplanned.INDEXER),
         ("attention.causal", False, Unplanned.ENCODER),
     ],
 )

@@ -190,11 +190,11 @@ def test_json_has_the_agreed_shape() -> None:
 
 
 def test_what_is_not_sized_is_said() -> None:
-    card = replace(_CARD, unplanned=(Unplanned.RECURRENT_LAYERS,), arch="new")
+    card = replace(_CARD, unplanned=(Unplanned.INDEXER,), arch="new")
 
     plan = make_plan(card, PlanRequest(n_ctx=200_000), (), _host(32 * GIB))
 
-    assert any("recurrent layers" in notice for notice in plan.notices)
+    assert any("sparse-attention index" in notice for notice in plan.notices)
     assert any("compute buffer of new" in notice for notice in plan.notices)
     assert any("trained on 131072" in notice for notice in plan.notices)
 

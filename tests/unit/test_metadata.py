@@ -1,0 +1,147 @@
+"""Plans of models of which only what a log prints is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localr1.errors import ModelFileError
+from localr1.metadata import Metadata, read_metadata
+from localr1.model_card import ModelCard
+from localr1.plan.planner import make_plan
+from localr1.plan.request import HostMemory, PlanRequest
+from quant.gguf.header import read_header
+from tests.support.gguf_dense import DenseShape, write_dense
+from tests.support.gguf_experts import ExpertShape, write_experts
+
+_HOST = HostMemory(total_bytes=2**36, available_bytes=2**36)
+_SHAPES: list[DenseShape | ExpertShape] = [
+    DenseShape(arch="llama"),
+    DenseShape(arch="qwen2"),
+    DenseShape(arch="qwen3"),
+    DenseShape(arch="gemma2", n_layer=4, n_swa=512, is_tied=True),
+    DenseShape(arch="gemma3", n_layer=14, n_swa=512, is_tied=True),
+    ExpertShape(arch="llama", n_expert=8, n_used=2, n_ff_exp=768),
+    ExpertShape(arch="qwen2moe"),
+    ExpertShape(arch="qwen3moe"),
+    ExpertShape(arch="gpt-oss", n_swa=128, n_layer=4),
+    ExpertShape(arch="deepseek2", n_layer=5, n_dense=2, n_ff_shared=256),
+    ExpertShape(
+        arch="deepseek2", n_layer=5, n_dense=2, n_lora_q=96, n_groups=4, gating=2,
+        is_normalised=True, has_selection_bias=True, n_ff_shared=256,
+    ),
+]  # fmt: skip
+
+
+def _read(**document: Any) -> Metadata:
+    return read_metadata(json.dumps(document), "log")
+
+
+_KV: dict[str, Any] = {
+    "qwen2.block_count": 2,
+    "qwen2.context_length": 4096,
+    "qwen2.embedding_length": 256,
+    "qwen2.feed_forward_length": 512,
+    "qwen2.attention.head_count": 4,
+    "qwen2.attention.head_count_kv": 2,
+    "qwen2.vocab_size": 1000,
+}
+
+
+@pytest.mark.parametrize("shape", _SHAPES, ids=lambda shape: shape.arch)
+def test_key_values_alone_give_the_plan_of_the_file(
+    shape: DenseShape | ExpertShape, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.gguf"
+    if isinstance(shape, DenseShape):
+        write_dense(path, shape)
+    else:
+        write_experts(path, shape)
+    header = read_header(path)
+    printed = {
+        key: value
+        for key, value in header.kv.items()
+        if isinstance(value, bool | int | float | str) and "tokenizer" not in key
+    }
+    printed[f"{shape.arch}.vocab_size"] = shape.n_vocab
+
+    metadata = _read(gguf_kv=printed, tensor_types={"f32": 9, "q8_0": 9})
+
+    request = PlanRequest(n_ctx=2048)
+    of_file = make_plan(ModelCard.from_header(header), request, (), _HOST).host
+    of_log = make_plan(ModelCard.from_header(metadata.header), request, (), _HOST).host
+    assert of_log.kv_bytes == of_file.kv_bytes
+    assert of_log.compute_bytes == of_file.compute_bytes
+    assert of_log.weights_bytes == pytest.approx(of_file.weights_bytes, rel=0.01)
+
+
+def test_the_size_of_the_file_stands_in_for_a_mix_of_types() -> None:
+    metadata = _read(gguf_kv=_KV, tensor_types={"q4_K": 5, "q6_K": 1}, file_bytes=10**9)
+
+    assert metadata.knows_weights
+    assert sum(tensor.n_bytes for tensor in metadata.header.tensors) == pytest.approx(
+        10**9, rel=1e-4
+    )
+
+
+def test_without_types_and_size_weights_are_unknown() -> None:
+    assert not _read(gguf_kv=_KV).knows_weights
+
+
+def test_values_may_be_as_a_log_prints_them() -> None:
+    kv = _KV | {
+        "qwen2.block_count": 2.0,
+        "qwen2.expert_weights_norm": "true",
+        "qwen2.attention.pattern": "[true, true, false, true, true, fal...",
+        "tokenizer.ggml.tokens": "arr[str,151936]",
+    }
+
+    header = _read(gguf_kv=kv).header
+
+    assert header.kv["qwen2.block_count"] == 2
+    assert header.kv["qwen2.expert_weights_norm"] is True
+    assert header.kv["qwen2.vocab_size"] == 151_936
+    pattern = header.kv["qwen2.attention.pattern"]
+    assert isinstance(pattern, tuple)
+    assert pattern[:9] == (True, True, False) * 3
+
+
+def test_a_missing_vocabulary_is_assumed_and_said() -> None:
+    kv = {key: value for key, value in _KV.items() if "vocab" not in key}
+
+    assert any("vocab_size is not given" in notice for notice in _read(gguf_kv=kv).notices)
+
+
+def test_one_tensor_less_than_expected_means_tied_embeddings() -> None:
+    n_tensors = len(_read(gguf_kv=_KV).header.tensors)
+
+    tied = _read(gguf_kv=_KV, tensor_types={"q8_0": n_tensors - 1}).header
+
+    assert "output.weight" not in {tensor.name for tensor in tied.tensors}
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        ("[]", "no JSON object"),
+        ("{", "no JSON"),
+        ("[" * 100_000, "no JSON"),
+        ("{}", "gguf_kv is no object"),
+        ('{"gguf_kv": {"a": 1}}', "neither general.architecture nor a block_count"),
+        ('{"gguf_kv": {"a.block_count": 1}}', "a.embedding_length is None"),
+        (json.dumps({"gguf_kv": _KV | {"qwen2.block_count": 10**9}}), "block_count is 1000000000"),
+        (json.dumps({"gguf_kv": _KV | {"qwen2.embedding_length": -1}}), "embedding_length is -1"),
+        (json.dumps({"gguf_kv": _KV, "tensor_types": {"q9": 1}}), "tensor type Q9 is unknown"),
+        (json.dumps({"gguf_kv": _KV, "tensor_types": 3}), "tensor_types is no object"),
+        (json.dumps({"gguf_kv": _KV, "file_bytes": -1}), "file_bytes is -1"),
+        (json.dumps({"gguf_kv": _KV, "devices": "rtx-4090"}), "devices is a list"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line(document: str, reason: str) -> None:
+    with pytest.raises(ModelFileError, match=reason) as caught:
+        read_metadata(document, "log")
+
+    assert "\n" not in caught.value.message
