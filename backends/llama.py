@@ -17,8 +17,10 @@ import psutil
 from backends.cache_types import cache_type
 from backends.device import Device, DeviceKind
 from backends.errors import DeviceNotFoundError, LlamaMissingError, LlamaRefusedError
+from backends.gguf_table import TableEntry, read_table
 from backends.llama_model import LlamaModel
-from backends.native import AbortFlag, NativeModel
+from backends.llama_vocabulary import LlamaVocabulary
+from backends.native import AbortFlag
 from backends.parameters import EngineParameters
 
 _KINDS = {
@@ -94,7 +96,7 @@ class Llama:
 
     def load(
         self, parameters: EngineParameters, on_progress: Callable[[float], bool], abort: AbortFlag
-    ) -> NativeModel:
+    ) -> LlamaModel:
         """Load a model and give it a context.
 
         Raises: LlamaRefusedError when llama.cpp returns no model or no context,
@@ -120,6 +122,22 @@ class Llama:
             self._c.llama_model_free(model)
             raise LlamaRefusedError("llama.cpp cannot make a context for the model")
         return LlamaModel(self._c, model, context)
+
+    def load_vocabulary(self, path: str) -> LlamaVocabulary:
+        """Load nothing but the vocabulary of a GGUF, which needs no tensors for that.
+
+        Raises: LlamaRefusedError when llama.cpp does not take it.
+        """
+        wanted = self._c.llama_model_default_params()
+        wanted.vocab_only = True
+        model = self._c.llama_model_load_from_file(os.fsencode(path), wanted)
+        if not model:
+            raise LlamaRefusedError("llama.cpp cannot load the vocabulary")
+        return LlamaVocabulary(self._c, model)
+
+    def tensor_table(self, path: str) -> tuple[TableEntry, ...]:
+        """The tensors of a GGUF as llama.cpp reads them. Raises: LlamaRefusedError."""
+        return read_table(self._c._lib, path)  # noqa: SLF001 - as above
 
     def _handles(self) -> list[int]:
         count = self._ggml.ggml_backend_dev_count()

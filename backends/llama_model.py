@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from backends.errors import LlamaRefusedError
+from backends.llama_vocabulary import tokenize
 from backends.native import DecodeStatus, NativeSampler, SamplerSettings
 
 _ATTR_CONTROL = 1 << 3  # enum llama_token_attr in include/llama.h
@@ -47,16 +48,7 @@ class LlamaModel:
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         """Token ids of a text, without BOS."""
-        data = text.encode("utf-8", errors="replace")
-        capacity = len(data) + 8
-        while True:
-            tokens = (self._c.llama_token * capacity)()
-            count = self._c.llama_tokenize(
-                self._vocab, data, len(data), tokens, capacity, False, parse_special
-            )
-            if count >= 0:
-                return list(tokens[:count])
-            capacity = -count
+        return tokenize(self._c, self._vocab, text, parse_special=parse_special)
 
     def piece(self, token: int) -> bytes:
         """The bytes a token stands for; special tokens too."""
@@ -83,6 +75,27 @@ class LlamaModel:
         if status == _DECODE_ABORTED:
             return DecodeStatus.ABORTED
         raise LlamaRefusedError(f"llama.cpp could not evaluate {count} tokens (code {status})")
+
+    def evaluate(self, tokens: Sequence[int]) -> memoryview:
+        """Evaluate up to `n_batch` tokens after those in memory; logits after each of them.
+
+        Shape: len(tokens) * n_vocab float32, row after row; good until the next evaluation.
+        Raises: LlamaRefusedError when llama.cpp cannot.
+        """
+        count = len(tokens)
+        self._tokens[:count] = tokens
+        batch = self._c.llama_batch_get_one(self._tokens, count)
+        wanted = (ctypes.c_int8 * count)(*[1] * count)
+        batch.logits = wanted
+        status = self._c.llama_decode(self._context, batch)
+        if status != 0:
+            raise LlamaRefusedError(f"llama.cpp could not evaluate {count} tokens (code {status})")
+        logits = self._c.llama_get_logits(self._context)
+        return memoryview(
+            (ctypes.c_float * (count * self.n_vocab)).from_address(
+                ctypes.addressof(logits.contents)
+            )
+        )
 
     def truncate(self, n_keep: int) -> bool:
         """Forget everything from position `n_keep` on. False if this memory cannot."""
