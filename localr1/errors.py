@@ -9,7 +9,9 @@
     ├── NetworkError             5  the network or the hub failed, also when tried again
     ├── DownloadError            6  what the hub sends is not what it promised, or not safe
     ├── ModelFileError           6  damaged, hostile or not what it claims
-    │   └── TemplateRefusedError 6  the chat template fails or costs too much
+    │   ├── TemplateRefusedError 6  the chat template fails or costs too much
+    │   ├── TokenizerDiffersError 6 the GGUF would encode text otherwise than the checkpoint
+    │   └── OutputDamagedError   6  what was written is not what it was made from
     ├── EngineError              7  the child process
     │   ├── EngineStartError     7  never became ready
     │   ├── EngineDiedError      7  died while working
@@ -133,6 +135,18 @@ class TemplateRefusedError(ModelFileError):
     """The model's chat template fails, is too big, or costs too much to render."""
 
     code = "template_refused"
+
+
+class TokenizerDiffersError(ModelFileError):
+    """A GGUF would encode text otherwise than the checkpoint it is made from."""
+
+    code = "tokenizer_differs"
+
+
+class OutputDamagedError(ModelFileError):
+    """A file that was just written does not hold what it was made from."""
+
+    code = "output_damaged"
 
 
 class EngineError(LocalR1Error):

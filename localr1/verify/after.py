@@ -1,0 +1,164 @@
+"""Owns the check of a finished output: its tensors, and what the model in it predicts.
+
+Tensors are compared with the rows they were made from. Then source and result predict the same
+text, if this machine can run the source. An output that holds something else than its source is
+moved aside; one that is merely bad stays, and the verdict says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+
+from localr1.errors import EngineError, EngineRefusedError, OutputDamagedError
+from localr1.units import GIB, format_bytes
+from localr1.verify.fidelity import Fidelity, summary
+from localr1.verify.limits import require_explained
+from localr1.verify.stamp import source_digest, stamp
+from localr1.verify.tensor_errors import OutputFileTensors, TensorError, tensor_errors
+from localr1.verify.verifier import Verifier
+from quant.blueprint import Blueprint
+from quant.errors import QuantError
+from quant.gguf.types import TensorType
+from quant.pipeline import ConvertProgress, convert
+from quant.source.checkpoint import Checkpoint
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and how far it is, from 0 to 1."""
+
+_SPARE_BYTES = GIB  # of memory and of disk, for everything else
+_MAX_NAME_LENGTH = 50
+
+
+def check_result(
+    checkpoint: Checkpoint, plan: Blueprint, on_progress: Progress, *, n_threads: int | None
+) -> Fidelity:
+    """Compare the output of `plan`, which has been written, with the checkpoint.
+
+    What was measured goes into the file's metadata, where keys are reserved for it.
+    Raises: OutputDamagedError, having moved the output aside.
+    """
+    stored = {tensor for item in plan.tensors for tensor in item.tensor.source.stored}
+    fidelity = Fidelity(plan.file_type.name, None)
+    if not all(tensor.path.is_file() for tensor in stored):
+        return replace(fidelity, reason="the source is not on this disk any more")
+    try:
+        with Verifier() as verifier:
+            errors = _tensor_errors(verifier, plan, on_progress, n_threads)
+            fidelity = replace(fidelity, tensors=summary(errors))
+            fidelity = _predicted(verifier, checkpoint, plan, fidelity, on_progress)
+    except EngineError as exc:
+        fidelity = replace(fidelity, reason=exc.message)
+    first = plan.files[0]
+    stamp(first.path, first.header, fidelity.measures(), source_digest(stored))
+    return fidelity
+
+
+def _tensor_errors(
+    verifier: Verifier, plan: Blueprint, on_progress: Progress, n_threads: int | None
+) -> list[TensorError]:
+    try:
+        files = [OutputFileTensors(file.path, verifier.tensors(file.path)) for file in plan.files]
+        errors = tensor_errors(
+            plan.tensors,
+            files,
+            lambda share: on_progress("checking tensors", share),
+            n_threads=n_threads,
+        )
+        require_explained(errors)
+    except (OutputDamagedError, EngineRefusedError) as exc:
+        _move_aside(plan)
+        raise OutputDamagedError(
+            f"{plan.files[0].path}: {exc.message}",
+            hint="it was renamed to *.damaged; convert again, and check disk and memory",
+        ) from exc
+    return errors
+
+
+def _move_aside(plan: Blueprint) -> None:
+    for file in plan.files:
+        file.path.replace(file.path.with_name(f"{file.path.name}.damaged"))
+
+
+def _predicted(
+    verifier: Verifier,
+    checkpoint: Checkpoint,
+    plan: Blueprint,
+    fidelity: Fidelity,
+    on_progress: Progress,
+) -> Fidelity:
+    """The report with predictions, or with the reason why there are none."""
+    if fidelity.tensors is not None and fidelity.tensors.max_error == 0:
+        return replace(fidelity, reason="every weight is the source's own")
+    reference_type = _own_type(plan)
+    if reason := _obstacle(plan, reference_type):
+        return replace(fidelity, reason=reason)
+    try:
+        with _source_as_gguf(checkpoint, plan, reference_type, on_progress) as source:
+            prediction = verifier.compare_predictions(
+                source,
+                plan.files[0].path,
+                lambda share: on_progress("comparing predictions", share),
+            )
+    except EngineRefusedError as exc:
+        return replace(fidelity, reason=f"llama.cpp does not run it: {exc.message}", runs=False)
+    except (EngineError, QuantError) as exc:
+        return replace(fidelity, reason=exc.message)
+    return replace(fidelity, prediction=prediction)
+
+
+def _own_type(plan: Blueprint) -> TensorType:
+    """The 16- or 32-bit type that holds most of the source's weights as they are."""
+    n_bytes: Counter[str] = Counter()
+    for item in plan.tensors:
+        for tensor in item.tensor.source.stored:
+            n_bytes["BF16" if tensor.scale else tensor.dtype] += tensor.n_bytes
+    most = n_bytes.most_common(1)[0][0] if n_bytes else "BF16"
+    return {"F32": TensorType.F32, "F16": TensorType.F16}.get(most, TensorType.BF16)
+
+
+def _obstacle(plan: Blueprint, reference_type: TensorType) -> str:
+    """Why this machine cannot run source and result side by side; empty if it can."""
+    n_source_bytes = reference_type.n_bytes(plan.n_params)
+    n_needed = n_source_bytes + plan.n_bytes + _SPARE_BYTES
+    n_available = psutil.virtual_memory().available
+    if n_needed > n_available:
+        return (
+            f"running source and result takes {format_bytes(n_needed)} of memory, "
+            f"{format_bytes(n_available)} are free"
+        )
+    n_free = shutil.disk_usage(plan.files[0].path.parent).free
+    if n_source_bytes + _SPARE_BYTES > n_free:
+        return f"a {reference_type.name} copy of the source takes {format_bytes(n_source_bytes)}"
+    return ""
+
+
+@contextlib.contextmanager
+def _source_as_gguf(
+    checkpoint: Checkpoint, plan: Blueprint, reference_type: TensorType, on_progress: Progress
+) -> Iterator[Path]:
+    """The source as a GGUF beside the output, for as long as it is needed."""
+    output = plan.files[0].path
+    # always the same name: what a killed run left is overwritten by the next one
+    path = output.with_name(f".{output.name[:_MAX_NAME_LENGTH]}.source.gguf")
+
+    def report(progress: ConvertProgress) -> None:
+        on_progress("reading the source", progress.bytes_done / progress.bytes_total)
+
+    try:
+        yield convert(
+            checkpoint.directory,
+            path,
+            file_type=reference_type.name,
+            on_progress=report,
+            overwrite=True,
+            fresh=True,
+        ).output
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,46 @@
+"""Owns the check before any weight is written: the GGUF must encode text as it should.
+
+It needs only the header that is about to be written, so a difference costs seconds and no hour.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from localr1.errors import TokenizerDiffersError
+from localr1.verify.frames import TokenizerReport
+from localr1.verify.verifier import Verifier
+from quant.blueprint import Blueprint
+from quant.gguf.writer import encode_header
+
+_SHOWN_TEXT = 60
+_SHOWN_IDS = 12
+
+
+def check_tokenizer(plan: Blueprint, checkpoint: Path) -> TokenizerReport:
+    """Encode 2,000 texts as the output of `plan` would, and as the checkpoint's tokenizer does.
+
+    `checkpoint` is the directory. Raises: EngineError if the child that does it fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="localr1-") as directory:
+        vocabulary = Path(directory) / "vocabulary.gguf"
+        vocabulary.write_bytes(encode_header(plan.key_values, []))
+        with Verifier() as verifier:
+            return verifier.compare_tokenizers(vocabulary, checkpoint)
+
+
+def require_same(report: TokenizerReport) -> None:
+    """Raises: TokenizerDiffersError if any text was encoded otherwise."""
+    if report.n_different:
+        raise TokenizerDiffersError(
+            f"the GGUF would encode {report.n_different:,} of {report.n_texts:,} texts otherwise "
+            f"than the checkpoint: {report.text[:_SHOWN_TEXT]!r} as {_shown(report.in_gguf)}, "
+            f"not {_shown(report.in_checkpoint)}",
+            hint="nothing was written; --force converts all the same",
+        )
+
+
+def _shown(ids: tuple[int, ...]) -> str:
+    more = ", ..." if len(ids) > _SHOWN_IDS else ""
+    return f"[{', '.join(map(str, ids[:_SHOWN_IDS]))}{more}]"

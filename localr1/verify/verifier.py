@@ -1,0 +1,79 @@
+"""Owns the verifying child as the converter sees it: three questions, typed answers.
+
+Errors are those of `localr1.errors`: EngineStartError, EngineDiedError, EngineRefusedError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from localr1.verify.frames import Prediction, TensorPlace, TokenizerReport
+from localr1.worker.dialogue import Dialogue
+from localr1.worker.process import ChildProcess
+
+_STALL_S = 60.0
+_SLOWEST_DISK_BYTES_PER_S = 50e6
+
+
+class Verifier:
+    """One child process, alive inside a `with` block."""
+
+    def __enter__(self) -> Self:
+        self._child = ChildProcess.start("localr1.verify.child", name="verifier")
+        self._dialogue = Dialogue(self._child)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            # it may be in the middle of a minute's work that nobody wants any more
+            self._child.kill()
+        self._child.close()
+
+    def compare_tokenizers(self, gguf: Path, checkpoint: Path) -> TokenizerReport:
+        """The vocabulary of a GGUF against the checkpoint's own tokenizer."""
+        body = {"gguf": str(gguf), "checkpoint": str(checkpoint)}
+        report: TokenizerReport = self._ask("tokenizers", body, TokenizerReport, _STALL_S)
+        return report
+
+    def tensors(self, gguf: Path) -> tuple[TensorPlace, ...]:
+        """The tensors of a file, as llama.cpp reads them."""
+        places: tuple[TensorPlace, ...] = self._ask(
+            "tensors", str(gguf), tuple[TensorPlace, ...], _STALL_S
+        )
+        return places
+
+    def compare_predictions(
+        self, source: Path, result: Path, on_progress: Callable[[float], None]
+    ) -> Prediction:
+        """Two GGUF files of one vocabulary on the built-in text; reports shares from 0 to 1."""
+        n_bytes = source.stat().st_size + result.stat().st_size
+        prediction: Prediction = self._ask(
+            "predictions",
+            {"source": str(source), "result": str(result)},
+            Prediction,
+            _STALL_S + n_bytes / _SLOWEST_DISK_BYTES_PER_S,
+            on_progress,
+        )
+        return prediction
+
+    def _ask(
+        self,
+        question: str,
+        body: Any,
+        answer: Any,
+        stall_s: float,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> Any:
+        with self._dialogue.request(question, body, stall_s=stall_s) as reply:
+            while (message := reply.wait())["type"] == "progress":
+                if on_progress is not None:
+                    on_progress(reply.decode(float, message.get("share")))
+            return reply.complete(answer, message.get("body"))
