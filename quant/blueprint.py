@@ -6,21 +6,24 @@ be: enough to tell the exact size of the output before a checkpoint is fetched.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from quant.description.metadata import add_general, add_model
 from quant.description.parameter_count import ParameterCount, count_parameters
-from quant.dtypes import BYTES_OF
 from quant.errors import CheckpointDamagedError
-from quant.families.architecture import Architecture, architecture_of
+from quant.families.architecture import Architecture, TensorRule, architecture_of
 from quant.families.hyperparameters import Hyperparameters, read_hyperparameters
-from quant.families.tensor_map import expected_tensors, is_promised, map_tensors
+from quant.families.tensor_map import (
+    MappedTensor,
+    expected_tensors,
+    is_promised,
+    map_tensors,
+)
 from quant.gguf.key_values import KeyValues
-from quant.gguf.types import FileType
+from quant.gguf.types import FileType, TensorType
 from quant.gguf.writer import TensorEntry
 from quant.output.files import OutputFile
 from quant.output.split import output_layout
@@ -80,9 +83,13 @@ def draw(
         architecture = architecture_of(checkpoint.config)
         parameters = read_hyperparameters(checkpoint.config, architecture.defaults)
         mapped = map_tensors(checkpoint, architecture, parameters)
-        typed = choose_types(mapped, file_type, _facts(architecture, parameters))
+        typed = choose_types(
+            mapped, file_type, _facts(architecture, parameters), overrides=_kept_types(mapped)
+        )
         count = count_parameters({tensor.name: tensor.shape for tensor in mapped})
-        key_values = _metadata(checkpoint, architecture, parameters, file_type, count=count)
+        key_values = _metadata(
+            checkpoint, architecture, parameters, file_type, tensors=mapped, count=count
+        )
     except RecursionError as exc:
         raise CheckpointDamagedError(
             f"a JSON file in {checkpoint.directory} nests too deep"
@@ -126,6 +133,17 @@ def _facts(architecture: Architecture, parameters: Hyperparameters) -> ModelFact
     )
 
 
+def _kept_types(tensors: Iterable[MappedTensor]) -> dict[str, TensorType]:
+    """What is in four bits already stays as it is; llama.cpp's converter does the same."""
+    return {tensor.name: TensorType.MXFP4 for tensor in tensors if tensor.source.dtype == "MXFP4"}
+
+
+def _stated_type(file_type: FileType, tensors: Iterable[MappedTensor]) -> FileType:
+    """What the metadata call the file. Source: conversion/base.py, prepare_metadata."""
+    is_wide = file_type in (FileType.F32, FileType.F16, FileType.BF16)
+    return FileType.MXFP4_MOE if is_wide and _kept_types(tensors) else file_type
+
+
 def _entry(item: TypedTensor, file_type: FileType) -> TensorEntry:
     shape = item.tensor.shape
     while is_mixed(file_type) and len(shape) > 1 and shape[0] == 1:
@@ -139,12 +157,13 @@ def _metadata(
     parameters: Hyperparameters,
     file_type: FileType,
     *,
+    tensors: Iterable[MappedTensor],
     count: ParameterCount,
 ) -> KeyValues:
     key_values = KeyValues()
     key_values.string("general.architecture", architecture.name)
     add_general(key_values, checkpoint, count)
-    add_model(key_values, architecture, parameters, file_type)
+    add_model(key_values, architecture, parameters, _stated_type(file_type, tensors))
     add_tokenizer(key_values, checkpoint, architecture, parameters)
     if is_mixed(file_type):
         # llama.cpp's quantiser sets these two anew, which puts them last
@@ -159,18 +178,16 @@ def _without_weights(directory: Path) -> Checkpoint:
     parameters = read_hyperparameters(config, architecture.defaults)
     dtype = _DTYPES.get(str(config.get("dtype") or config.get("torch_dtype")), "BF16")
     tensors = {
-        name: StoredTensor(
-            directory / "config.json", name, dtype, shape, 0, math.prod(shape) * BYTES_OF[dtype]
-        )
-        for name, shape in _promised_tensors(architecture, parameters)
+        name: StoredTensor(directory / "config.json", name, rule.dtype or dtype, shape, 0, 0)
+        for name, rule, shape in _promised_tensors(architecture, parameters)
     }
     return Checkpoint(directory, config, dict(sorted(tensors.items())))
 
 
 def _promised_tensors(
     architecture: Architecture, parameters: Hyperparameters
-) -> Iterator[tuple[str, tuple[int, ...]]]:
+) -> Iterator[tuple[str, TensorRule, tuple[int, ...]]]:
     for expected in expected_tensors(architecture, parameters):
         if is_promised(expected.rule, parameters):
             shape = tuple(parameters.dimension(name) for name in expected.rule.shape)
-            yield from ((name, shape) for name in expected.sources)
+            yield from ((name, expected.rule, shape) for name in expected.sources)

@@ -29,11 +29,22 @@ NUMPY_OF: dict[str, np.dtype[np.generic]] = {
     "F16": np.dtype("<f2"),
     "BF16": np.dtype("<u2"),
     "F8_E4M3": np.dtype("u1"),
+    "U8": np.dtype("u1"),
 }
 """How the bits of the dtypes we convert are held in numpy."""
 
-TENSOR_TYPE_OF = {"F32": TensorType.F32, "F16": TensorType.F16, "BF16": TensorType.BF16}
+TENSOR_TYPE_OF = {
+    "F32": TensorType.F32,
+    "F16": TensorType.F16,
+    "BF16": TensorType.BF16,
+    "MXFP4": TensorType.MXFP4,
+}
 """The GGUF encoding with the same bits."""
+
+_MXFP4_BYTES = 17
+"""Of a block: the exponent of its scale plus 127, then 32 codes."""
+_MXFP4_VALUES = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6], dtype=np.float32)
+"""What a code means, but for its fourth bit, the sign."""
 
 
 _EXPONENT_BITS = {"F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80)}
@@ -42,6 +53,8 @@ _EXPONENT_BITS = {"F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00), "BF16": ("
 
 def is_finite(values: Array, dtype: str) -> bool:
     """Whether no value is NaN or infinite; looks at the bits and converts nothing."""
+    if dtype == "MXFP4":
+        return not bool((values.reshape(-1, _MXFP4_BYTES)[:, 0] == 0xFF).any())
     unsigned, mask = _EXPONENT_BITS[dtype]
     bits = values.view(unsigned)
     return not bool(((bits & mask) == mask).any())
@@ -51,7 +64,18 @@ def to_float32(values: Array, dtype: str) -> Float32Array:
     """The values as float32, exactly."""
     if dtype == "BF16":
         return (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    if dtype == "MXFP4":
+        return _mxfp4_to_float32(values)
     return values.astype(np.float32)
+
+
+def _mxfp4_to_float32(values: Array) -> Float32Array:
+    blocks = values.view(np.uint8).reshape(len(values), -1, _MXFP4_BYTES)
+    exponents = blocks[:, :, :1].astype(np.int32) - 127
+    codes = np.concatenate([blocks[:, :, 1:] & 15, blocks[:, :, 1:] >> 4], axis=-1)
+    signed = np.concatenate([_MXFP4_VALUES, -_MXFP4_VALUES])[codes]
+    numbers: Float32Array = np.ldexp(signed, exponents)
+    return numbers.reshape(len(values), -1)
 
 
 def to_bfloat16(values: Float32Array) -> npt.NDArray[np.uint16]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from quant.dtypes import Array, Float32Array, RowIndex, to_float32
+from quant.source import mxfp4
 from quant.source.fp8 import decode_rows
 from quant.source.safetensors import MappedShards, StoredTensor
 
@@ -65,6 +66,17 @@ def picked_rows(tensor: StoredTensor, period: int, order: Sequence[int]) -> RowS
         n_rows=everything.n_rows // period * len(order),
         n_source_bytes=everything.n_source_bytes // period * len(order),
         rows=rows,
+    )
+
+
+def picked_columns(tensor: StoredTensor, step: int, first: int) -> RowSource:
+    """Every `step`th column of a stored tensor, from the `first` on."""
+    everything = stored_rows(tensor)
+    return replace(
+        everything,
+        n_cols=everything.n_cols // step,
+        n_source_bytes=everything.n_source_bytes // step,
+        rows=lambda shards, start, stop: _taken(tensor, shards, slice(start, stop))[:, first::step],
     )
 
 
@@ -122,6 +134,8 @@ def _n_rows(tensor: StoredTensor) -> int:
 
 
 def _taken(tensor: StoredTensor, shards: MappedShards, rows: RowIndex) -> Array:
+    if tensor.dtype == mxfp4.DTYPE:
+        return mxfp4.pack_rows(tensor, shards, rows)
     if tensor.scale is not None:
         return decode_rows(tensor, shards, rows)
     values: Array = shards.matrix(tensor)[rows]

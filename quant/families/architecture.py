@@ -22,6 +22,7 @@ from quant.source.safetensors import StoredTensor
 _MODULES = {
     "Gemma2ForCausalLM": "quant.families.gemma2",
     "Gemma3ForCausalLM": "quant.families.gemma3",
+    "GptOssForCausalLM": "quant.families.gpt_oss",
     "GraniteForCausalLM": "quant.families.granite",
     "LlamaForCausalLM": "quant.families.llama",
     "MistralForCausalLM": "quant.families.mistral",
@@ -80,6 +81,8 @@ class TensorRule:
     """Dimensions of the output, or of what one expert adds to it, where `arrange` changes them."""
     layers: Callable[[Hyperparameters], Iterable[int]] = every_layer
     """Which layers have it, if the source names a layer."""
+    dtype: str = ""
+    """Its format where there are no weights to ask, if not the one that config.json names."""
 
 
 def _no_parameters(_key_values: KeyValues, _prefix: str, _parameters: Hyperparameters) -> None:
@@ -148,6 +151,7 @@ def layer_rule(
     arrange: Arrangement = as_stored,
     into: tuple[str, ...] = (),
     layers: Callable[[Hyperparameters], Iterable[int]] = every_layer,
+    dtype: str = "",
 ) -> TensorRule:
     """The rule for a tensor of every layer; names without what all layers share."""
     return TensorRule(
@@ -158,6 +162,7 @@ def layer_rule(
         arrange,
         into,
         layers,
+        dtype,
     )
 
 

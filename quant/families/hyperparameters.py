@@ -93,6 +93,7 @@ class Hyperparameters:
             "n_q": self.n_head * self.head_dim,
             "n_kv": self.n_head_kv * self.head_dim,
             "head_dim": self.head_dim,
+            "n_head": self.n_head,
             "n_expert": self.n_expert,
             "1": 1,
             "n_qkv": (self.n_head + 2 * self.n_head_kv) * self.head_dim,

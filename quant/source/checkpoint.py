@@ -18,6 +18,7 @@ from quant.errors import (
 )
 from quant.source.fp8 import fold_scales
 from quant.source.json_file import MIB, read_json_object
+from quant.source.mxfp4 import fold_blocks
 from quant.source.safetensors import MAX_TENSORS, StoredTensor
 from quant.source.shard_files import find_shards, holds_weights
 from quant.source.shard_store import ON_DISK, ShardStore
@@ -81,4 +82,5 @@ def open_checkpoint(source: Path, store: ShardStore = ON_DISK) -> Checkpoint:
         if len(tensors) > MAX_TENSORS:
             raise CheckpointDamagedError(f"{directory} has over {MAX_TENSORS:,} tensors")
     shards.require_as_indexed(tensors)
-    return Checkpoint(directory, config, fold_scales(tensors, config), store)
+    folded = fold_blocks(fold_scales(tensors, config), config)
+    return Checkpoint(directory, config, folded, store)

@@ -8,6 +8,7 @@ model of 900 tokens, trained on this project's own documents.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -63,11 +64,20 @@ def seeded_weights(golden: dict[str, Any]) -> dict[str, StoredArray]:
     """BF16 weights for the shapes; norms act as a factor near one, as trained ones do."""
     stores_distance_from_one = golden["config"]["model_type"].startswith("gemma")
     return {
-        name: _seeded(
+        name: _seeded_codes(seed, name, shape)
+        if name.endswith(("_blocks", "_scales"))
+        else _seeded(
             seed, shape, is_near_one=name.endswith("norm.weight") and not stores_distance_from_one
         )
         for seed, (name, shape) in enumerate(golden["shapes"].items())
     }
+
+
+def _seeded_codes(seed: int, name: str, shape: list[int]) -> StoredArray:
+    """MXFP4: two codes of 4 bits in a byte; scales are powers of two that make weights small."""
+    raw = np.random.PCG64(seed).random_raw(math.prod(shape)) >> np.uint64(40)
+    values = 119 + raw % 5 if name.endswith("_scales") else raw
+    return StoredArray("U8", tuple(shape), values.astype(np.uint8).tobytes())
 
 
 def _seeded(seed: int, shape: list[int], *, is_near_one: bool) -> StoredArray:

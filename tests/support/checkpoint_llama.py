@@ -6,15 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 _QUANTISE = """
 import ctypes, sys
 import llama_cpp
-source, target, file_type = sys.argv[1:]
+source, target, file_type, *changes = sys.argv[1:]
 params = llama_cpp.llama_model_quantize_default_params()
 params.ftype = int(file_type)
 params.nthread = 2
+overrides = [(name.encode(), int(number)) for name, number in zip(changes[::2], changes[1::2])]
+params.tt_overrides = (llama_cpp.llama_model_tensor_override * (len(overrides) + 1))(*overrides)
 sys.exit(llama_cpp.llama_model_quantize(source.encode(), target.encode(), ctypes.byref(params)))
 """
 
@@ -54,9 +57,12 @@ print(json.dumps(llama_cpp.llama_get_logits_ith(context, -1)[:n_vocab]))
 """
 
 
-def llama_quantise(source: Path, target: Path, file_type: int) -> None:
-    """llama.cpp's own quantiser, GGUF to GGUF."""
-    _run(_QUANTISE, str(source), str(target), str(file_type))
+def llama_quantise(
+    source: Path, target: Path, file_type: int, overrides: Mapping[str, int] | None = None
+) -> None:
+    """llama.cpp's own quantiser, GGUF to GGUF; `overrides` are numbers of types by pattern."""
+    pairs = [str(part) for pair in (overrides or {}).items() for part in pair]
+    _run(_QUANTISE, str(source), str(target), str(file_type), *pairs)
 
 
 def llama_tokenise(gguf: Path, texts: list[str]) -> list[list[int]]:

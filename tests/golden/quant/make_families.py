@@ -54,11 +54,17 @@ def _complete(script: Any, name: str, scratch: Path) -> None:
     model_class = getattr(transformers, golden["config"]["architectures"][0])
     model_class._from_config(config).save_pretrained(scratch / "saved")
     saved = read_safetensors(scratch / "saved" / "model.safetensors")
-    golden["shapes"] = {tensor: list(array.shape) for tensor, array in sorted(saved.items())}
+    shapes = {tensor: list(array.shape) for tensor, array in saved.items()}
+    if "quantization_config" in golden["config"]:
+        shapes = _with_mxfp4_experts(shapes)
+    golden["shapes"] = dict(sorted(shapes.items()))
     write_safetensors(directory / "model.safetensors", seeded_weights(golden))
-    model = model_class.from_pretrained(
-        directory, dtype=torch.float32, attn_implementation="eager"
-    ).eval()
+    settings: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": "eager"}
+    if "quantization_config" in golden["config"]:
+        config.rope_parameters["truncate"] = True  # as llama.cpp does, whatever the config says
+        settings["config"] = config
+        settings["quantization_config"] = transformers.Mxfp4Config(dequantize=True)
+    model = model_class.from_pretrained(directory, **settings).eval()
     with torch.no_grad():
         logits = model(torch.tensor([PROMPT])).logits[0, -1]
     golden["largest_logit"] = float(logits.abs().max())
@@ -73,6 +79,19 @@ def _complete(script: Any, name: str, scratch: Path) -> None:
     golden["bf16"] = {key: described[key] for key in ("metadata", "tensors")}
     text = json.dumps(golden, ensure_ascii=False, indent=0)
     (GOLDEN / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _with_mxfp4_experts(shapes: dict[str, list[int]]) -> dict[str, list[int]]:
+    """The shapes as gpt-oss is published: experts transposed, in blocks of 32 codes of 4 bits."""
+    packed = {}
+    for name, shape in shapes.items():
+        if name.endswith(("experts.down_proj", "experts.gate_up_proj")):
+            n_expert, n_cols, n_rows = shape
+            packed[f"{name}_blocks"] = [n_expert, n_rows, n_cols // 32, 16]
+            packed[f"{name}_scales"] = [n_expert, n_rows, n_cols // 32]
+        else:
+            packed[name] = shape
+    return packed
 
 
 if __name__ == "__main__":
