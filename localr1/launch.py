@@ -25,7 +25,6 @@ from localr1.plan.compare import compare
 from localr1.plan.host_memory import read_host_memory
 from localr1.plan.memory_plan import MemoryPlan, Verdict
 from localr1.plan.planner import make_plan
-from localr1.plan.request import PlanRequest
 from localr1.units import format_bytes
 from localr1.worker.frames import EngineInfo, LoadReport
 from localr1.worker.host import Engine
@@ -117,18 +116,7 @@ class Launch:
         )
 
     def _plan(self, info: EngineInfo) -> MemoryPlan:
-        options = self.options
-        request = PlanRequest(
-            n_ctx=options.n_ctx,
-            n_batch=max(options.n_ubatch, 2048),
-            n_ubatch=options.n_ubatch,
-            flash_attn=options.flash_attn,
-            type_k=options.type_k,
-            type_v=options.type_v,
-            n_gpu_layers=options.n_gpu_layers,
-            device=options.device,
-        )
-        return make_plan(self.card, request, info.devices, read_host_memory())
+        return make_plan(self.card, self.options.plan_request(), info.devices, read_host_memory())
 
     def _parameters(self, plan: MemoryPlan, info: EngineInfo) -> EngineParameters:
         request = replace(plan.load_request(str(self.path)), n_threads=self.options.n_threads)

@@ -9,6 +9,12 @@ from typing import Literal
 from backends.cache_types import cache_type
 from backends.parameters import FlashAttention
 from localr1.errors import UsageError
+from localr1.plan.request import PlanRequest
+
+BEST_KV = "best"
+"""In place of a cache type: the plan picks the most exact one with which the model fits."""
+
+_N_BATCH = 2048  # llama.cpp's default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,10 +24,13 @@ class ModelOptions:
     n_ctx: int | Literal["max"] | None = None
     type_k: str = "f16"
     type_v: str = "f16"
+    picks_kv: bool = False
+    """The plan chooses both types."""
     flash_attn: FlashAttention = "auto"
     n_ubatch: int = 512
     """Tokens of a prompt that are computed at once: fewer take less memory and more time."""
     n_gpu_layers: int | None = None
+    n_host_experts: int | None = None
     device: str | None = None
     n_threads: int | None = None
     loads_anyway: bool = False
@@ -36,12 +45,29 @@ class ModelOptions:
         if "" in self.stop:
             raise UsageError("--stop needs a text to stop at")
 
+    def plan_request(self) -> PlanRequest:
+        """The part that a plan is made for."""
+        return PlanRequest(
+            n_ctx=self.n_ctx,
+            n_batch=max(self.n_ubatch, _N_BATCH),
+            n_ubatch=self.n_ubatch,
+            flash_attn=self.flash_attn,
+            type_k=self.type_k,
+            type_v=self.type_v,
+            picks_kv=self.picks_kv,
+            n_gpu_layers=self.n_gpu_layers,
+            n_host_experts=self.n_host_experts,
+            device=self.device,
+        )
+
 
 def parse_kv(text: str) -> tuple[str, str]:
-    """`q8_0` or `q8_0,f16` as (type_k, type_v).
+    """`q8_0` or `q8_0,f16` as (type_k, type_v); `best` as what it starts from.
 
     Raises: UnsupportedParametersError naming the known types; UsageError for more than two.
     """
+    if text == BEST_KV:
+        return "f16", "f16"
     type_k, *rest = [cache_type(part.strip()).name for part in text.split(",")]
     if len(rest) > 1:
         raise UsageError(f"--kv {text} names more than a K type and a V type")

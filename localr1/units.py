@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 KIB = 1024
 MIB = 1024**2
 GIB = 1024**3
+
+_MEMORY = re.compile(r"(\d{1,6}(?:\.\d{1,3})?) ?([gm])(?:i?b)?")
 
 
 def format_bytes(n_bytes: float) -> str:
@@ -18,6 +22,17 @@ def format_bytes(n_bytes: float) -> str:
     if abs(n_bytes) >= KIB:
         return f"{n_bytes / KIB:.0f} KiB"
     return f"{int(n_bytes)} B"
+
+
+def parse_memory(text: str) -> int:
+    """Memory as people write it, in binary units: `16G`, `16GB`, `16GiB`, `512M`.
+
+    Raises: ValueError.
+    """
+    found = _MEMORY.fullmatch(text.strip().lower())
+    if found is None:
+        raise ValueError(f"{text} is no amount of memory; say 16G or 512M")
+    return int(float(found[1]) * (GIB if found[2] == "g" else MIB))
 
 
 def format_count(count: int) -> str:

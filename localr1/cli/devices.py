@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -17,6 +18,8 @@ from backends.probe import Advice, Hardware, find_hardware, missing_support
 from localr1.cli.options import with_output
 from localr1.cli.output import Output
 from localr1.errors import EngineStartError
+from localr1.hardware.apple import working_set_bytes
+from localr1.hardware.profile import Profile
 from localr1.units import format_bytes
 from localr1.worker.frames import EngineInfo
 from localr1.worker.host import Engine
@@ -24,9 +27,14 @@ from localr1.worker.protocol import to_json
 
 
 @click.command("devices")
+@click.option(
+    "--profiles", "lists_profiles", is_flag=True, help="List what `plan --on` knows instead."
+)
 @with_output
-def command(output: Output) -> int:
+def command(output: Output, *, lists_profiles: bool) -> int:
     """What this machine can compute on, and what is missing."""
+    if lists_profiles:
+        return _list_profiles(output)
     hardware = find_hardware(Machine())
     try:
         info = _ask_engine()
@@ -47,6 +55,30 @@ def command(output: Output) -> int:
         for line in _lines(info, advice):
             output.data(line)
     return 0
+
+
+def _list_profiles(output: Output) -> int:
+    from localr1.hardware.catalogue import profiles
+
+    found = profiles().values()
+    if output.as_json:
+        output.json({"profiles": [_profile_document(profile) for profile in found]}, indent=2)
+        return 0
+    output.data(f"{'NAME':<22} {'MEMORY':>10} {'BANDWIDTH':>10}  DESCRIPTION")
+    for profile in found:
+        memory, bandwidth = format_bytes(profile.memory_bytes), f"{profile.bytes_per_s / 1e9:.0f}"
+        output.data(f"{profile.name:<22} {memory:>10} {bandwidth:>5} GB/s  {profile.title}")
+    return 0
+
+
+def _profile_document(profile: Profile) -> dict[str, Any]:
+    document = {**asdict(profile), "taken_bytes": list(profile.taken_bytes)}
+    if profile.is_unified:
+        document["gpu_limit_bytes"] = {
+            "macos_before_26": working_set_bytes(profile.memory_bytes, macos=25),
+            "macos_26": working_set_bytes(profile.memory_bytes, macos=26),
+        }
+    return document
 
 
 def _ask_engine() -> EngineInfo:

@@ -1,16 +1,16 @@
-"""Owns the options that say how a model is loaded and sampled, shared by ask, chat and demo."""
+"""Owns the options that say how a model is loaded and sampled, shared by the verbs that do."""
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
 import click
 
 from backends.parameters import FlashAttention
-from localr1.model_options import ModelOptions, parse_ctx, parse_kv
+from localr1.model_options import BEST_KV, ModelOptions, parse_ctx, parse_kv
 
 
 class _FiniteRange(click.FloatRange):
@@ -25,10 +25,11 @@ class _FiniteRange(click.FloatRange):
         return number
 
 
+_KV_HELP = f"KV cache type: K or K,V; {BEST_KV} is the most exact that fits."
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed")
-_OPTIONS = (
+_LOAD_OPTIONS = (
     click.option("--ctx", metavar="N|max", help="Context in tokens, or the longest that fits."),
-    click.option("--kv", default="f16", show_default=True, help="KV cache type: K or K,V."),
+    click.option("--kv", default="f16", show_default=True, help=_KV_HELP),
     click.option(
         "--flash-attn",
         type=click.Choice(get_args(FlashAttention)),
@@ -47,7 +48,15 @@ _OPTIONS = (
     click.option(
         "--gpu-layers", "n_gpu_layers", type=click.IntRange(min=0), help="Layers on the GPU."
     ),
+    click.option(
+        "--cpu-moe",
+        "n_host_experts",
+        type=click.IntRange(min=0),
+        help="Keep the experts of that many first layers in the machine's own memory.",
+    ),
     click.option("--device", help="Use this device: a name or kind from `localr1 devices`."),
+)
+_CONVERSATION_OPTIONS = (
     click.option(
         "--threads", "n_threads", type=click.IntRange(1, 512), help="CPU threads for decoding."
     ),
@@ -72,28 +81,35 @@ _OPTIONS = (
 )
 
 
-def with_model_options(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator: adds the options and passes them on as one `model_options`."""
+def with_load_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: adds what says how a model is loaded and passes it on as `model_options`."""
+    return _with(_LOAD_OPTIONS, verb)
 
+
+def with_model_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: adds all options and passes them on as one `model_options`."""
+    return _with((*_LOAD_OPTIONS, *_CONVERSATION_OPTIONS), verb)
+
+
+def _with(options: Sequence[Callable[..., Any]], verb: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(verb)
     def run(*args: Any, kv: str, ctx: str | None, **kwargs: Any) -> Any:
         type_k, type_v = parse_kv(kv)
-        given = {name: kwargs.pop(name) for name in _SAMPLING}
+        given = {name: kwargs.pop(name, None) for name in _SAMPLING}
         fields = {
-            name: kwargs.pop(name)
-            for name in ModelOptions.__dataclass_fields__
-            if name not in {"n_ctx", "type_k", "type_v", "sampling"}
+            name: kwargs.pop(name) for name in ModelOptions.__dataclass_fields__ if name in kwargs
         }
-        options = ModelOptions(
+        model_options = ModelOptions(
             n_ctx=parse_ctx(ctx),
             type_k=type_k,
             type_v=type_v,
+            picks_kv=kv == BEST_KV,
             sampling={name: value for name, value in given.items() if value is not None},
             **fields,
         )
-        return verb(*args, model_options=options, **kwargs)
+        return verb(*args, model_options=model_options, **kwargs)
 
     decorated: Callable[..., Any] = run
-    for option in reversed(_OPTIONS):
+    for option in reversed(options):
         decorated = option(decorated)
     return decorated

@@ -26,7 +26,7 @@ class _Efficiency:
 _CUDA = _Efficiency((0.70, 0.90), (40e-6, 90e-6), (0.45, 0.95))
 _EFFICIENCIES = {
     DeviceKind.CUDA: _CUDA,
-    DeviceKind.METAL: _Efficiency((0.46, 0.92), (60e-6, 200e-6), (0.45, 0.80)),
+    DeviceKind.METAL: _Efficiency((0.45, 0.92), (60e-6, 200e-6), (0.45, 0.80)),
     # fewer runs were found: 7800 XT and 7900 XT, Llama 7B and 8B, with HIP
     DeviceKind.ROCM: _Efficiency((0.35, 0.80), (60e-6, 150e-6), (0.30, 0.80)),
     DeviceKind.VULKAN: _Efficiency((0.35, 0.80), (60e-6, 200e-6), (0.20, 0.70)),

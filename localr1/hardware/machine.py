@@ -1,4 +1,4 @@
-"""Owns putting a machine together that is not here: cards in a PC, a Mac, or bare numbers."""
+"""Owns putting together a machine that is not here: cards in a PC, a Mac, or bare numbers."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HypotheticalMachine:
-    """A machine as the planner takes one."""
+class PlannedMachine:
+    """A machine as the planner takes one, here or not."""
 
     devices: tuple[Device, ...]
     host: HostMemory
@@ -51,7 +51,7 @@ class HypotheticalMachine:
     """What was assumed, in sentences."""
 
 
-def build_machine(wish: Wish) -> HypotheticalMachine:
+def build_machine(wish: Wish) -> PlannedMachine:
     """The machine that a wish describes.
 
     Raises: UsageError for names that are not known and parts that do not go together.
@@ -107,12 +107,12 @@ def _pc_of(wish: Wish) -> Profile:
     if wish.ram_bytes is None:
         return find_profile(DEFAULT_PC)
     name = f"pc-{wish.ram_bytes / GIB:g}gb"
-    if wish.vram_bytes is None and not wish.names and wish.bytes_per_s is not None:
+    if wish.vram_bytes is None and wish.bytes_per_s is not None:
         return pc(wish.ram_bytes, name=name, bytes_per_s=wish.bytes_per_s)
     return pc(wish.ram_bytes, name=name)
 
 
-def _pc(machine: Profile, cards: Sequence[Profile], *, is_assumed: bool) -> HypotheticalMachine:
+def _pc(machine: Profile, cards: Sequence[Profile], *, is_assumed: bool) -> PlannedMachine:
     names = _distinct([card.name for card in cards])
     devices = []
     known = {HOST: Known(rate=sheet_rate(machine), taken_bytes=machine.taken_bytes)}
@@ -121,7 +121,7 @@ def _pc(machine: Profile, cards: Sequence[Profile], *, is_assumed: bool) -> Hypo
         devices.append(Device(name, card.kind, card.title, card.memory_bytes, shown_bytes))
         known[name] = Known(rate=sheet_rate(card), taken_bytes=card.taken_bytes)
     notices = [f"assumed around the card: a {machine.title}; say --ram"] if is_assumed else []
-    return HypotheticalMachine(
+    return PlannedMachine(
         devices=tuple(devices),
         host=HostMemory(
             total_bytes=machine.memory_bytes,
@@ -133,7 +133,7 @@ def _pc(machine: Profile, cards: Sequence[Profile], *, is_assumed: bool) -> Hypo
     )
 
 
-def _mac(mac: Profile, wish: Wish) -> HypotheticalMachine:
+def _mac(mac: Profile, wish: Wish) -> PlannedMachine:
     macos = macos_of(mac) if wish.macos is None else wish.macos
     limit_bytes = working_set_bytes(
         mac.memory_bytes, macos=macos, wired_limit_mib=wish.wired_limit_mib
@@ -141,7 +141,7 @@ def _mac(mac: Profile, wish: Wish) -> HypotheticalMachine:
     device = Device(mac.name, mac.kind, mac.title, mac.memory_bytes, limit_bytes, is_unified=True)
     since = "as set" if wish.wired_limit_mib else _macos_words(macos)
     share = f"the GPU may use {format_bytes(limit_bytes)} of {format_bytes(mac.memory_bytes)}"
-    return HypotheticalMachine(
+    return PlannedMachine(
         devices=(device,),
         host=HostMemory(
             total_bytes=mac.memory_bytes,

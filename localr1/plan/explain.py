@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from localr1.plan.compare import Comparison
-from localr1.plan.memory_plan import DevicePlan, MemoryPlan, Stage, Verdict
+from localr1.plan.hardware import Range
+from localr1.plan.memory_plan import DevicePlan, MemoryPlan, Speed, Stage, Verdict
 from localr1.terminal_text import safe_line
 from localr1.units import format_bytes, format_count
 
@@ -20,11 +21,12 @@ _WORTH_A_REMARK = 0.05
 
 
 def lines(plan: MemoryPlan) -> list[str]:
-    """The whole plan: model, request, a bar and a table per device, verdict, fixes, notices."""
+    """The whole plan: model, request, a bar and a table per device, verdict, speed, what helps."""
     text = [*_heading(plan), ""]
     for place in plan.places:
         text += [*_place_lines(place, plan), ""]
     text.append(_verdict(plan))
+    text += [] if plan.speed is None else _speed(plan.speed)
     for fix in plan.fixes:
         enough = "" if fix.is_enough else " (not enough alone)"
         saved = format_bytes(fix.saves_bytes)
@@ -61,13 +63,17 @@ def _place_lines(place: DevicePlan, plan: MemoryPlan) -> list[str]:
         ("█", "weights", place.weights_bytes - place.unused_bytes),
         ("▓", "KV cache", place.kv_bytes + place.recurrent_bytes),
         ("▒", "compute", place.compute_bytes + place.output_bytes),
-        ("░", "process" if place is plan.host else "driver", place.overhead_bytes[1]),
+        ("░", "others", place.overhead_bytes[1]),
     )
     used = f"{format_bytes(place.need_bytes)} of {format_bytes(place.limit_bytes)} free"
-    text = [f"{place.name:<8} {_bar(place, parts)}  {used}{_layers(place, plan)}"]
-    for glyph, label, n_bytes in parts:
-        size = f"up to {format_bytes(n_bytes)}" if glyph == "░" else format_bytes(n_bytes)
-        text.append(f"  {glyph} {label:<9} {size}")
+    name_width = max(8, *(len(other.name) for other in plan.places))
+    name = safe_line(place.name).ljust(name_width)
+    text = [f"{name} {_bar(place, parts)}  {used}{_layers(place, plan)}"]
+    for glyph, label, n_bytes in parts[:-1]:
+        text.append(f"  {glyph} {label:<9} {format_bytes(n_bytes)}")
+    who = "system and process" if place is plan.host else "driver and desktop"
+    lowest, highest = (format_bytes(n_bytes) for n_bytes in place.overhead_bytes)
+    text.append(f"  ░ {who}, {lowest} to {highest}")
     if place.unused_bytes:
         text.append(f"    and {format_bytes(place.unused_bytes)} of the file mapped, not needed")
     return text
@@ -92,7 +98,9 @@ def _layers(place: DevicePlan, plan: MemoryPlan) -> str:
     if not plan.devices or place.layers is None:
         return ""
     first, last = place.layers
-    return f", layers {first} to {last}"
+    n_experts = place.expert_layers_on_host
+    experts = f", without the experts of {n_experts}" if n_experts else ""
+    return f", layers {first} to {last}{experts}"
 
 
 def _verdict(plan: MemoryPlan) -> str:
@@ -104,8 +112,23 @@ def _verdict(plan: MemoryPlan) -> str:
     longest = f"longest context that fits: {plan.max_ctx} tokens"
     if plan.verdict is Verdict.FITS:
         return f"fits, {spare} to spare; {longest}"
-    every_layer = plan.card.n_layer + 1
+    every_layer, n_experts = plan.card.n_layer + 1, plan.split.n_host_experts
+    on_gpu = f"{plan.n_gpu_layers} of {every_layer} layers on the GPU"
+    rest = f"the experts of {n_experts} layers" if n_experts else "the rest"
     return (
-        f"fits with {plan.n_gpu_layers} of {every_layer} layers on the GPU, the rest on the "
-        f"processor, which is slower; {spare} to spare; {longest}"
+        f"fits with {on_gpu}, {rest} on the processor, which is slower; {spare} to spare; {longest}"
     )
+
+
+def _speed(speed: Speed) -> list[str]:
+    answer = f"estimated speed: {_rate(speed.decode_tokens_per_s)} tokens/s"
+    full = f"{_rate(speed.full_decode_tokens_per_s)} with a full context"
+    text = [f"{answer}, {full}; bound by {speed.bound_by}"]
+    if speed.prefill_tokens_per_s is not None:
+        text.append(f"  prompts are read at {_rate(speed.prefill_tokens_per_s)} tokens/s")
+    return text
+
+
+def _rate(tokens_per_s: Range) -> str:
+    lowest, highest = (f"{value:.1f}" if value < 10 else f"{value:.0f}" for value in tokens_per_s)
+    return lowest if lowest == highest else f"{lowest} to {highest}"

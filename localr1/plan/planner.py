@@ -12,12 +12,14 @@ from localr1.model_card import ModelCard
 from localr1.plan.decoder_graph import VERIFIED_ARCHITECTURES
 from localr1.plan.fixes import find_fixes
 from localr1.plan.hardware import Hardware, Known
-from localr1.plan.kv_cache import CELL_STEP, kv_bytes_per_layer, padded_cells
+from localr1.plan.kv_cache import CELL_STEP, holds, kv_bytes_per_layer, padded_cells
 from localr1.plan.memory_plan import Fix, MemoryPlan, Verdict
 from localr1.plan.placement import Placement
 from localr1.plan.request import HostMemory, PlanRequest
 from localr1.plan.solver import Solver
 from localr1.plan.speed import estimate
+
+_KV_TYPES = ("f16", "q8_0", "q4_0")  # most exact first
 
 
 def make_plan(
@@ -34,8 +36,8 @@ def make_plan(
     """
     gpus = choose_devices(devices, request.device)
     hardware = Hardware(gpus=gpus, host=host, known=known)
-    solver = Solver(card, request, hardware)
-    n_ctx = solver.n_ctx()
+    solver = _solver(card, request, hardware)
+    request, n_ctx = solver.request, solver.n_ctx()
     placement = solver.placement(n_ctx)
     verdict, max_ctx = solver.verdict(placement), solver.max_ctx()
     fixes: tuple[Fix, ...] = ()
@@ -64,6 +66,22 @@ def make_plan(
         ),
         notices=tuple(_notices(card, n_ctx, placement)),
     )
+
+
+def _solver(card: ModelCard, request: PlanRequest, hardware: Hardware) -> Solver:
+    """The request itself, or with the most exact cache types that give the best verdict."""
+    if not request.picks_kv:
+        return Solver(card, request, hardware)
+    head_dims = {*card.head_dim_k, *card.head_dim_v}
+    names = [name for name in _KV_TYPES if holds(name, head_dims)]
+    if not request.uses_flash_attn:
+        names = names[:1]
+    solvers = [Solver(card, replace(request, type_k=name, type_v=name), hardware) for name in names]
+    for wanted in (Verdict.FITS, Verdict.FITS_WITH_OFFLOAD):
+        for solver in solvers:
+            if solver.verdict(solver.placement(solver.n_ctx())) is wanted:
+                return solver
+    return solvers[-1]
 
 
 def _kv_bytes_per_token(card: ModelCard, request: PlanRequest) -> int:

@@ -25,6 +25,8 @@ class PlanRequest:
     flash_attn: FlashAttention = "auto"
     type_k: str = "f16"
     type_v: str = "f16"
+    picks_kv: bool = False
+    """Take the most exact cache types with which the model fits, whatever the two above say."""
     n_gpu_layers: int | None = None
     """None puts as many layers on the GPU as fit. The output layer counts as one."""
     n_host_experts: int | None = None

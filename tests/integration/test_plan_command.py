@@ -32,6 +32,40 @@ def test_plan_as_json_is_one_document(model: Path, capsys: pytest.CaptureFixture
     assert document["verdict"] == "fits"
 
 
+def test_a_machine_that_is_not_here_is_planned_without_an_engine(
+    model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("localr1.worker.host.Engine.start", lambda: pytest.fail("started"))
+
+    assert run(["plan", str(model), "--on", "rtx-4090", "--on", "rtx-3060", "--json"]) == 0
+
+    document = json.loads(capsys.readouterr().out)
+    assert {device["name"] for device in document["devices"]} == {"rtx-4090", "rtx-3060"}
+    lowest, highest = document["speed"]["decode_tokens_per_s"]
+    assert 0 < lowest < highest
+    assert document["speed"]["bound_by"]
+
+
+def test_the_most_exact_cache_that_fits_is_picked(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["plan", str(model), "--ram", "64G", "--kv", "best", "--json"]) == 0
+
+    assert json.loads(capsys.readouterr().out)["request"]["type_k"] == "f16"
+
+
+def test_profiles_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["devices", "--profiles"]) == 0
+    listed = capsys.readouterr().out
+
+    assert run(["devices", "--profiles", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+
+    names = [profile["name"] for profile in document["profiles"]]
+    assert {"rtx-4090", "m1-max-64gb", "pc-16gb"} <= set(names)
+    assert all(name in listed for name in names)
+
+
 def test_a_model_too_big_for_any_machine_gets_exit_code_4(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -62,6 +96,9 @@ def test_a_file_that_was_cut_off_is_planned_with_a_remark(
         (["MODEL", "--kv", "q9"], 2, "q9"),
         (["MODEL", "--kv", "q4_0", "--flash-attn", "off"], 2, "flash attention"),
         (["MODEL", "--device", "CUDA7"], 3, "no device"),
+        (["MODEL", "--on", "rtx-4900"], 2, "rtx-4090"),
+        (["MODEL", "--ram", "16"], 2, "16 is no amount of memory"),
+        (["MODEL", "--on", "rtx-4090", "--wired-limit", "9"], 2, "about Macs"),
     ],
 )
 def test_a_wrong_question_gets_one_line(
