@@ -10,6 +10,13 @@ import click
 
 from localr1.cli.output import Output
 
+_OFFLINE = "localr1.offline"
+
+
+def is_offline() -> bool:
+    """Whether the running verb was given `--offline`."""
+    return bool(click.get_current_context().meta.get(_OFFLINE, False))
+
 
 def with_output(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator: adds the common options and passes `output` as first argument.
@@ -26,7 +33,8 @@ def with_output(verb: Callable[..., Any]) -> Callable[..., Any]:
         "--offline",
         is_flag=True,
         expose_value=False,
-        help="Use no network. No verb of this version does.",
+        callback=_remember_offline,
+        help="Use no network: refuse what needs it.",
     )
     @functools.wraps(verb)
     def run(*args: Any, as_json: bool, quiet: bool, verbose: bool, **kwargs: Any) -> Any:
@@ -35,3 +43,7 @@ def with_output(verb: Callable[..., Any]) -> Callable[..., Any]:
         )
 
     return run
+
+
+def _remember_offline(context: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
+    context.meta[_OFFLINE] = value
