@@ -14,13 +14,19 @@ from pathlib import Path
 from quant.description.metadata import add_general, add_model
 from quant.description.parameter_count import ParameterCount, count_parameters
 from quant.errors import CheckpointDamagedError
-from quant.families.architecture import Architecture, TensorRule, architecture_of
-from quant.families.hyperparameters import Hyperparameters, read_hyperparameters
+from quant.families.architecture import (
+    Architecture,
+    TensorRule,
+    architecture_of,
+    read_parameters,
+)
+from quant.families.hyperparameters import Hyperparameters
 from quant.families.tensor_map import (
     MappedTensor,
     expected_tensors,
     is_promised,
     map_tensors,
+    notices_about,
 )
 from quant.gguf.key_values import KeyValues
 from quant.gguf.types import FileType, TensorType
@@ -51,6 +57,8 @@ class Blueprint:
     n_params: int
     key_values: KeyValues
     """The metadata, as the first file has it but for its number."""
+    notices: Sequence[str]
+    """What the user should know: parts that are left out, and what llama.cpp does otherwise."""
 
     @property
     def n_bytes(self) -> int:
@@ -81,7 +89,7 @@ def draw(
     """
     try:
         architecture = architecture_of(checkpoint.config)
-        parameters = read_hyperparameters(checkpoint.config, architecture.defaults)
+        parameters = read_parameters(checkpoint.config, architecture)
         mapped = map_tensors(checkpoint, architecture, parameters)
         typed = choose_types(
             mapped, file_type, _facts(architecture, parameters), overrides=_kept_types(mapped)
@@ -90,6 +98,7 @@ def draw(
         key_values = _metadata(
             checkpoint, architecture, parameters, file_type, tensors=mapped, count=count
         )
+        notices = notices_about(checkpoint, architecture, parameters)
     except RecursionError as exc:
         raise CheckpointDamagedError(
             f"a JSON file in {checkpoint.directory} nests too deep"
@@ -97,7 +106,7 @@ def draw(
     key_values.items.update(notes.items if notes is not None else {})
     entries = [_entry(item, file_type) for item in typed]
     files = output_layout(target, key_values, entries, split_bytes)
-    return Blueprint(architecture.name, file_type, files, typed, count.total, key_values)
+    return Blueprint(architecture.name, file_type, files, typed, count.total, key_values, notices)
 
 
 def dry_run(
@@ -107,10 +116,12 @@ def dry_run(
     file_type: str,
     split_bytes: int | None = None,
     store: ShardStore = ON_DISK,
+    notes: KeyValues | None = None,
 ) -> Blueprint:
     """What converting `source` would write; needs no weights, only config.json and the tokenizer.
 
     Without weights, tensors that a checkpoint may have or lack count as config.json has it.
+    `notes` go behind the metadata of the model.
     Raises: QuantError.
     """
     chosen = file_type_named(file_type)
@@ -120,7 +131,8 @@ def dry_run(
         checkpoint = open_checkpoint(directory, store)
     else:
         checkpoint = _without_weights(directory)
-    return draw(checkpoint, chosen, Path(target).expanduser().absolute(), split_bytes=split_bytes)
+    target = Path(target).expanduser().absolute()
+    return draw(checkpoint, chosen, target, split_bytes=split_bytes, notes=notes)
 
 
 def _facts(architecture: Architecture, parameters: Hyperparameters) -> ModelFacts:
@@ -175,7 +187,7 @@ def _metadata(
 def _without_weights(directory: Path) -> Checkpoint:
     config = read_json_object(directory / "config.json")
     architecture = architecture_of(config)
-    parameters = read_hyperparameters(config, architecture.defaults)
+    parameters = read_parameters(config, architecture)
     dtype = _DTYPES.get(str(config.get("dtype") or config.get("torch_dtype")), "BF16")
     tensors = {
         name: StoredTensor(directory / "config.json", name, rule.dtype or dtype, shape, 0, 0)

@@ -13,7 +13,7 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +60,8 @@ class ConvertResult:
     """Number of tensors by type."""
     bytes_kept: int = 0
     """Of `bytes_written`, what an earlier run that was cut short had written."""
+    notices: Sequence[str] = ()
+    """What the user should know about the model in llama.cpp."""
     n_files: int = 1
     """Above 1: `output` is the first one, which is the one to open."""
 
@@ -118,6 +120,7 @@ def convert(  # noqa: PLR0913 - one for each option
         seconds=time.monotonic() - started_s,
         tensor_types=plan.tensor_types,
         bytes_kept=writer.kept.n_written,
+        notices=plan.notices,
         n_files=len(plan.files),
     )
 

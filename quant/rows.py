@@ -69,6 +69,27 @@ def picked_rows(tensor: StoredTensor, period: int, order: Sequence[int]) -> RowS
     )
 
 
+def transposed_rows(source: RowSource, rows_per_matrix: int) -> RowSource:
+    """A stack of matrices, each with rows and columns swapped.
+
+    Whole matrices are read to hand out one of their rows, so they must be small.
+    """
+
+    def rows(shards: MappedShards, start: int, stop: int) -> Array:
+        first, last = start // source.n_cols, -(-stop // source.n_cols)
+        matrices = source.rows(shards, first * rows_per_matrix, last * rows_per_matrix)
+        turned = matrices.reshape(-1, rows_per_matrix, source.n_cols).swapaxes(1, 2)
+        before = first * source.n_cols
+        return turned.reshape(-1, rows_per_matrix)[start - before : stop - before]
+
+    return replace(
+        source,
+        n_rows=source.n_rows // rows_per_matrix * source.n_cols,
+        n_cols=rows_per_matrix,
+        rows=rows,
+    )
+
+
 def picked_columns(tensor: StoredTensor, step: int, first: int) -> RowSource:
     """Every `step`th column of a stored tensor, from the `first` on."""
     everything = stored_rows(tensor)

@@ -35,6 +35,9 @@ _SAMPLING: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 )
 """Name under general.sampling, value type, keys of generation_config.json."""
 
+_GATING = {"softmax": 1, "sigmoid": 2}
+"""How llama.cpp numbers what turns a router's numbers into shares (src/llama-hparams.h)."""
+
 _ORIGIN_FIELDS = (
     "name", "author", "version", "organization", "description", "url", "doi", "uuid", "repo_url",
 )  # fmt: skip
@@ -118,6 +121,22 @@ def _add_standard(key_values: KeyValues, prefix: str, parameters: Hyperparameter
     if parameters.n_expert:
         key_values.uint(f"{prefix}.expert_count", parameters.n_expert)
         key_values.uint(f"{prefix}.expert_used_count", parameters.n_expert_used)
+        _add_expert_choice(key_values, prefix, parameters)
+
+
+def _add_expert_choice(key_values: KeyValues, prefix: str, parameters: Hyperparameters) -> None:
+    values = parameters.values
+    for key, option in (("group_count", "n_group"), ("group_used_count", "topk_group")):
+        if option in values:
+            key_values.uint(f"{prefix}.expert_{key}", parameters.size(option))
+    scoring = values.get("scoring_func")
+    if scoring is None:
+        return
+    if not isinstance(scoring, str) or scoring not in _GATING:
+        raise UnsupportedError(
+            f"config.json: scoring_func is {str(scoring)[:40]!r}; known are {', '.join(_GATING)}"
+        )
+    key_values.uint(f"{prefix}.expert_gating_func", _GATING[scoring])
 
 
 def _add_rope_scaling(key_values: KeyValues, prefix: str, parameters: Hyperparameters) -> None:

@@ -14,12 +14,14 @@ from typing import Any, TypeAlias
 
 from quant.dtypes import Float32Array
 from quant.errors import CheckpointDamagedError, UnsupportedError
-from quant.families.hyperparameters import Hyperparameters
+from quant.families.hyperparameters import Hyperparameters, read_hyperparameters
 from quant.gguf.key_values import KeyValues
 from quant.rows import RowSource, picked_rows, shifted_rows, stored_rows
 from quant.source.safetensors import StoredTensor
 
 _MODULES = {
+    "DeepseekV2ForCausalLM": "quant.families.deepseek_v2",
+    "DeepseekV3ForCausalLM": "quant.families.deepseek_v3",
     "Gemma2ForCausalLM": "quant.families.gemma2",
     "Gemma3ForCausalLM": "quant.families.gemma3",
     "GptOssForCausalLM": "quant.families.gpt_oss",
@@ -85,6 +87,21 @@ class TensorRule:
     """Its format where there are no weights to ask, if not the one that config.json names."""
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Tensors of a checkpoint that the GGUF does without, and what the user is told."""
+
+    is_meant: Callable[[str, Hyperparameters], bool]
+    """Whether a tensor of this name is one of them."""
+    notice: str
+    """`{n}` stands for how many there are."""
+
+
+def _as_read(parameters: Hyperparameters) -> Hyperparameters:
+    """The hyperparameters as config.json has them."""
+    return parameters
+
+
 def _no_parameters(_key_values: KeyValues, _prefix: str, _parameters: Hyperparameters) -> None:
     """Adds no metadata."""
 
@@ -95,6 +112,11 @@ def _nothing(_key_values: KeyValues, _parameters: Hyperparameters) -> None:
 
 def _no_tokenizer_settings(_key_values: KeyValues, _tokenizer_config: Mapping[str, Any]) -> None:
     """Adds no metadata."""
+
+
+def _no_notices(_parameters: Hyperparameters) -> Iterable[str]:
+    """Nothing to tell."""
+    return ()
 
 
 def _no_tensors(_parameters: Hyperparameters) -> dict[str, Float32Array]:
@@ -118,8 +140,14 @@ class Architecture:
     """Metadata beyond what every family has; the string is the family's name."""
     has_long_rope: bool = False
     """Whether llama.cpp knows lists of frequency factors for it."""
+    adapt: Callable[[Hyperparameters], Hyperparameters] = _as_read
+    """Hyperparameters as llama.cpp counts them, and sizes that the rules name."""
     unused: tuple[str, ...] = ()
     """Tensors that a checkpoint may hold and llama.cpp does not want."""
+    left_out: tuple[LeftOut, ...] = ()
+    """The same, but the user should know."""
+    notices: Callable[[Hyperparameters], Iterable[str]] = _no_notices
+    """What else the user should know about such a model in llama.cpp."""
     made_tensors: Callable[[Hyperparameters], dict[str, Float32Array]] = _no_tensors
     """Vectors that are in no checkpoint, by GGUF name; they come first in the file."""
     before_vocabulary: Callable[[KeyValues, Mapping[str, Any]], None] = _no_tokenizer_settings
@@ -141,6 +169,11 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
         )
     architecture: Architecture = importlib.import_module(_MODULES[names[0]]).ARCHITECTURE
     return architecture
+
+
+def read_parameters(config: Mapping[str, Any], architecture: Architecture) -> Hyperparameters:
+    """What config.json says, as llama.cpp counts it. Raises: CheckpointDamagedError."""
+    return architecture.adapt(read_hyperparameters(config, architecture.defaults))
 
 
 def layer_rule(

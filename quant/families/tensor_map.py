@@ -95,6 +95,8 @@ def map_tensors(
     for name, stored in checkpoint.tensors.items():
         if name.endswith(_BUFFERS) or name in architecture.unused:
             continue
+        if any(kind.is_meant(name, parameters) for kind in architecture.left_out):
+            continue
         group = group_of.get(name, "")
         if not group:
             raise UnsupportedError(
@@ -109,6 +111,18 @@ def map_tensors(
     for outputs in groups.values():
         _require_nothing_promised(outputs, checkpoint, parameters)
     return mapped
+
+
+def notices_about(
+    checkpoint: Checkpoint, architecture: Architecture, parameters: Hyperparameters
+) -> tuple[str, ...]:
+    """What the user should know about the model: parts that are left out, and what goes wrong."""
+    counted = (
+        (kind.notice, sum(kind.is_meant(name, parameters) for name in checkpoint.tensors))
+        for kind in architecture.left_out
+    )
+    left_out = [notice.format(n=n) for notice, n in counted if n]
+    return (*left_out, *architecture.notices(parameters))
 
 
 def _require_nothing_promised(

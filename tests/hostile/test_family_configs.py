@@ -11,6 +11,12 @@ from tests.support.checkpoint_families import write_family
 from tests.support.checkpoint_refusals import refusal
 from tests.support.checkpoint_zoo import change_json
 
+_YARN = {
+    "type": "yarn",
+    "factor": 40,
+    "original_max_position_embeddings": 4096,
+    "mscale_all_dim": 0.707,
+}
 _LONG_ROPE = {"type": "longrope", "long_factor": [1.0] * 16, "short_factor": [1.0] * 16}
 
 
@@ -45,6 +51,21 @@ _LONG_ROPE = {"type": "longrope", "long_factor": [1.0] * 16, "short_factor": [1.
         ("gpt_oss", {"num_local_experts": 5}, "_blocks' is [6, "),
         ("mixtral", {"num_local_experts": "8"}, "num_local_experts"),
         ("mixtral", {"num_experts_per_tok": 9}, "num_experts_per_tok"),
+        ("deepseek_lite", {"num_hidden_layers": 28}, "only with 26 or 27 layers"),
+        ("deepseek_lite", {"q_lora_rank": 64}, "only with 26 or 27 layers"),
+        ("deepseek_lite", {"moe_layer_freq": 2}, "moe_layer_freq"),
+        ("deepseek_lite", {"first_k_dense_replace": 28}, "first_k_dense_replace is 28"),
+        ("deepseek_lite", {"first_k_dense_replace": 1.5}, "first_k_dense_replace is 1.5"),
+        ("deepseek_lite", {"rope_scaling": _YARN | {"mscale": 1.0}}, "mscale and mscale_all_dim"),
+        ("deepseek_v3", {"rope_interleave": False}, "rope_interleave"),
+        ("deepseek_v3", {"scoring_func": "tanh"}, "scoring_func is 'tanh'"),
+        ("deepseek_v3", {"scoring_func": ["sigmoid"]}, "scoring_func is"),
+        ("deepseek_v3", {"n_group": 4}, "chosen from 1 of 4 groups"),
+        ("deepseek_v3", {"n_group": 6}, "chosen from 1 of 6 groups"),
+        ("deepseek_v3", {"topk_group": 2}, "chosen from 2 of 2 groups"),
+        ("deepseek_v3", {"num_nextn_predict_layers": 0}, "'model.layers.3."),
+        ("deepseek_v3", {"num_nextn_predict_layers": "one"}, "num_nextn_predict_layers"),
+        ("deepseek_v3", {"kv_lora_rank": 128}, "attn.kv_a_"),
     ],
 )
 def test_a_config_that_does_not_fit_is_refused(

@@ -2,7 +2,8 @@
 
 Needs torch, transformers (5.23 at the time) and llama.cpp's source (here: as vendored in
 llama-cpp-python 0.3.36). Write a file with `{"config": {...}}`
-(and `"tokenizer": "sentencepiece"` if wanted), then from the repository's root:
+(and `"tokenizer": "sentencepiece"`, and under `"unused"` the shapes of tensors that transformers
+does not make, if wanted), then from the repository's root:
 
     PYTHONPATH=. python tests/golden/quant/make_families.py LLAMA_CPP NAME...
 
@@ -47,7 +48,8 @@ def _complete(script: Any, name: str, scratch: Path) -> None:
     import transformers
 
     known = read_family(name)
-    golden: dict[str, Any] = {key: known[key] for key in ("tokenizer", "config") if key in known}
+    given = ("tokenizer", "config", "unused")
+    golden: dict[str, Any] = {key: known[key] for key in given if key in known}
     directory = scratch / name
     write_family_files(directory, golden)
     config = transformers.AutoConfig.from_pretrained(directory)
@@ -55,6 +57,7 @@ def _complete(script: Any, name: str, scratch: Path) -> None:
     model_class._from_config(config).save_pretrained(scratch / "saved")
     saved = read_safetensors(scratch / "saved" / "model.safetensors")
     shapes = {tensor: list(array.shape) for tensor, array in saved.items()}
+    golden["shapes"] = dict(sorted((shapes | golden.get("unused", {})).items()))
     if "quantization_config" in golden["config"]:
         shapes = _with_mxfp4_experts(shapes)
     golden["shapes"] = dict(sorted(shapes.items()))

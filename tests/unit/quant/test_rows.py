@@ -18,6 +18,7 @@ from quant.rows import (
     shifted_rows,
     stacked_rows,
     stored_rows,
+    transposed_rows,
 )
 from quant.slabs import encoded_slabs
 from quant.source.safetensors import MappedShards, StoredTensor, read_tensor_table
@@ -54,6 +55,18 @@ def test_a_stack_hands_out_runs_across_its_parts(tmp_path: Path) -> None:
 
     assert (source.n_rows, source.n_cols, source.n_source_bytes) == (9, 4, 9 * 4 * 4)
     for start, stop in itertools.combinations(range(10), 2):
+        assert np.array_equal(source.rows(shards, start, stop), expected[start:stop])
+
+
+def test_matrices_of_a_stack_are_turned_one_by_one(tmp_path: Path) -> None:
+    matrix = _matrix(0, 12, 4)
+    (tensor,) = _stored(tmp_path / "m.safetensors", as_stored(matrix, "F32"))
+    source = transposed_rows(stored_rows(tensor), 3)
+    shards = MappedShards(source.stored)
+    expected = np.concatenate([matrix[first : first + 3].T for first in (0, 3, 6, 9)])
+
+    assert (source.n_rows, source.n_cols, source.n_source_bytes) == (16, 3, 12 * 4 * 4)
+    for start, stop in itertools.combinations(range(17), 2):
         assert np.array_equal(source.rows(shards, start, stop), expected[start:stop])
 
 
