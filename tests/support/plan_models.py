@@ -77,13 +77,13 @@ QWEN_30B_A3B = Shape(
     n_expert_used=8,
     n_ff_expert=768,
 )
+# its attention is latent; here one of plain heads has the same weights and about the same cache
 DEEPSEEK_671B = Shape(
     name="DeepSeek R1",
     n_layer=61,
     n_embd=7168,
-    n_head=128,
-    n_head_kv=1,
-    head_dim=576,  # a row of the latent cache: 512 and 64 for positions
+    n_head=100,
+    n_head_kv=2,
     n_ff=18_432,
     n_vocab=129_280,
     n_ctx_train=163_840,
