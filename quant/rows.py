@@ -7,6 +7,7 @@ dimensions: a vector is one value per row, the matrices of a stack follow each o
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -112,11 +113,14 @@ def stacked_rows(parts: Sequence[RowSource]) -> RowSource:
 
     def rows(shards: MappedShards, start: int, stop: int) -> Array:
         pieces = []
-        for part, end in zip(parts, ends, strict=True):
+        # found, not searched for: a stack may have hundreds of parts, and thousands of slabs
+        number = bisect.bisect_right(ends, start)
+        while start < stop:
+            part, end = parts[number], ends[number]
             first = end - part.n_rows
-            if start < end and first < stop:
-                piece = part.rows(shards, max(start, first) - first, min(stop, end) - first)
-                pieces.append(piece if part.dtype == dtype else to_float32(piece, part.dtype))
+            piece = part.rows(shards, start - first, min(stop, end) - first)
+            pieces.append(piece if part.dtype == dtype else to_float32(piece, part.dtype))
+            start, number = end, number + 1
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     return RowSource(
