@@ -79,6 +79,7 @@ def test_a_kernel_is_compiled_by_a_child_and_used() -> None:
     prepared.stop()
 
     assert set(registry._loaded) == {TensorType.Q6_K}
+    assert prepared._child is None or prepared._child.returncode == 0
 
 
 def test_a_kernel_that_is_not_on_the_disk_needs_more_work_to_pay(
