@@ -89,8 +89,11 @@ def _row_ranges(tensor: MappedTensor) -> Iterator[tuple[int, int]]:
 def _encode(typed: TypedTensor, shards: MappedShards, start: int, stop: int) -> EncodedSlab:
     tensor, source = typed.tensor, typed.tensor.source
     rows = source.rows(shards, start, stop)
+    importance = None
+    if typed.importance is not None:
+        importance = typed.importance.row(start // tensor.rows_per_matrix, source.n_cols)
     try:
-        data = encode_rows(rows, source.dtype, typed.tensor_type)
+        data = encode_rows(rows, source.dtype, typed.tensor_type, importance)
     except CheckpointDamagedError as exc:
         raise CheckpointDamagedError(f"tensor {tensor.name}: {exc.message}") from exc
     return EncodedSlab(

@@ -18,6 +18,7 @@ from typing import TypeAlias
 from quant.errors import BadRequestError
 from quant.families.tensor_map import MappedTensor
 from quant.gguf.types import FileType, TensorType
+from quant.importance.matrix import TensorImportance
 from quant.recipe.kept import is_quantisable
 from quant.recipe.mix import MIXES, ModelFacts
 from quant.recipe.rules import MixedTypes, layer_of
@@ -46,6 +47,8 @@ class TypedTensor:
 
     tensor: MappedTensor
     tensor_type: TensorType
+    importance: TensorImportance | None = None
+    """How much its columns count, where that was measured."""
 
 
 def file_type_named(name: str) -> FileType:

@@ -1,0 +1,35 @@
+"""Owns the match between an importance matrix and the tensors of an output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from quant.errors import BadRequestError, ImportanceFileError
+from quant.gguf.types import FileType
+from quant.importance.matrix import ImportanceMatrix
+from quant.recipe import TypedTensor, is_mixed
+
+
+def weighed(
+    tensors: Sequence[TypedTensor], file_type: FileType, matrix: ImportanceMatrix
+) -> list[TypedTensor]:
+    """The tensors with what was measured at them; those that nothing was measured at as they were.
+
+    Raises: BadRequestError for a file type that has no use for it, ImportanceFileError if it was
+    made for another model.
+    """
+    if not is_mixed(file_type):
+        raise BadRequestError(
+            f"{file_type.name} has no use for an importance matrix",
+            hint="choose a type of 6 bits or fewer, or leave it out",
+        )
+    matched = [
+        replace(item, importance=matrix.of(item.tensor.name, item.tensor.shape)) for item in tensors
+    ]
+    if all(item.importance is None for item in matched):
+        raise ImportanceFileError(
+            f"{matrix.file_name}: no tensor of this model is in it",
+            hint="it was made for another model",
+        )
+    return matched
