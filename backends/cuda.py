@@ -24,4 +24,5 @@ def cuda_parameters(
         n_gpu_layers=request.n_offloaded,
         split_mode="layer" if len(devices) > 1 else "none",
         tensor_split=request.layers_per_device if len(devices) > 1 else (),
+        n_host_experts=request.n_host_experts,
     )

@@ -54,7 +54,14 @@ def engine_parameters(
 
 def cpu_fallback(parameters: EngineParameters) -> EngineParameters:
     """The same load without any GPU, for when the GPU failed."""
-    return replace(parameters, devices=(), n_gpu_layers=0, split_mode="none", tensor_split=())
+    return replace(
+        parameters,
+        devices=(),
+        n_gpu_layers=0,
+        split_mode="none",
+        tensor_split=(),
+        n_host_experts=0,
+    )
 
 
 def _by_name(devices: Sequence[Device], wanted: str) -> tuple[Device, ...]:

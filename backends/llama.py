@@ -22,6 +22,7 @@ from backends.llama_model import LlamaModel
 from backends.llama_vocabulary import LlamaVocabulary
 from backends.native import AbortFlag
 from backends.parameters import EngineParameters
+from backends.tensor_overrides import host_experts
 
 _KINDS = {
     "CPU": DeviceKind.CPU,
@@ -104,12 +105,14 @@ class Llama:
         """
         handles = self._handles_of(parameters.devices)
         split = (ctypes.c_float * self._c.llama_max_devices())(*parameters.tensor_split)
+        overrides = host_experts(self._ggml, parameters.n_host_experts)
 
         wanted = self._c.llama_model_default_params()
         wanted.devices = ctypes.addressof(handles)
         wanted.n_gpu_layers = parameters.n_gpu_layers
         wanted.split_mode = _SPLIT_MODE[parameters.split_mode]
         wanted.tensor_split = split if parameters.tensor_split else None
+        wanted.tensor_buft_overrides = ctypes.addressof(overrides) if len(overrides) > 1 else None
         wanted.load_mode = _LOAD_MODE_MMAP if parameters.use_mmap else _LOAD_MODE_NONE
         progress = self._c.llama_progress_callback(lambda share, _data: on_progress(share))
         wanted.progress_callback = progress

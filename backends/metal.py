@@ -22,4 +22,5 @@ def metal_parameters(
         cpu_parameters(request, host),
         devices=(devices[0].name,),
         n_gpu_layers=request.n_offloaded,
+        n_host_experts=request.n_host_experts,
     )

@@ -67,3 +67,5 @@ class EngineParameters:
     type_k: str
     type_v: str
     swa_full: bool = False
+    n_host_experts: int = 0
+    """The experts of that many first layers stay on the host."""

@@ -7,9 +7,14 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from backends.tensor_overrides import Override
+
 _LOG = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 _PROGRESS = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_float, ctypes.c_void_p)
 _ABORT = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p)
+
+CPU_BUFFER_TYPE = 77
+"""The handle of the processor's buffer type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,10 @@ class _Registry:
         def memory(handle: int, free: Any, total: Any) -> None:
             free._obj.value, total._obj.value = entry(handle).free, entry(handle).total
 
+        def cpu_buffer_type() -> int:
+            return CPU_BUFFER_TYPE
+
+        self.ggml_backend_cpu_buffer_type = cpu_buffer_type
         self.ggml_backend_dev_count = lambda: len(entries)
         self.ggml_backend_dev_get = lambda index: index + 1
         self.ggml_backend_dev_name = lambda handle: entry(handle).name.encode()
@@ -51,6 +60,8 @@ class FakeC:
     entries: list[FakeEntry]
     gives_model: bool = False
     loaded_with: SimpleNamespace = field(default_factory=SimpleNamespace)
+    overrides: list[tuple[bytes, int]] = field(default_factory=list)
+    """Pattern and buffer type; read while the caller still keeps them."""
     context_with: SimpleNamespace = field(default_factory=SimpleNamespace)
     n_freed: int = 0
     llama_log_callback: Any = _LOG
@@ -86,6 +97,7 @@ class FakeC:
         handles: list[int] = []
         while (handle := names[len(handles)]) is not None:
             handles.append(handle)
+        self.overrides = _overrides(wanted.tensor_buft_overrides)
         self.loaded_with = SimpleNamespace(
             path=path, handles=handles, goes_on=wanted.progress_callback(0.5, None), **vars(wanted)
         )
@@ -96,3 +108,12 @@ class FakeC:
 
     def llama_model_free(self, _model: object) -> None:
         self.n_freed += 1
+
+
+def _overrides(address: int | None) -> list[tuple[bytes, int]]:
+    found: list[tuple[bytes, int]] = []
+    entries = ctypes.cast(address, ctypes.POINTER(Override)) if address else None
+    while entries is not None and entries[len(found)].pattern is not None:
+        entry = entries[len(found)]
+        found.append((entry.pattern, entry.buffer_type))
+    return found

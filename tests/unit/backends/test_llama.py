@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from backends.llama import Llama
 from backends.machine import HostFacts
 from backends.parameters import EngineParameters, LoadRequest
 from localr1.worker.interrupt import Interrupt
-from tests.support.fake_c import FakeC, FakeEntry
+from tests.support.fake_c import CPU_BUFFER_TYPE, FakeC, FakeEntry
 
 _GIB = 1024**3
 _CPU = FakeEntry("CPU", "CPU", 0, 64 * _GIB, 64 * _GIB)
@@ -81,6 +82,35 @@ def test_chosen_cards_reach_the_loader_in_order() -> None:
     assert c.loaded_with.n_gpu_layers == 29
     assert c.loaded_with.split_mode == 1
     assert c.loaded_with.goes_on is True
+
+
+def test_the_planned_split_and_experts_reach_the_loader() -> None:
+    c = FakeC([_CUDA0, _CUDA1, _CPU])
+    native = Llama(c, "0")
+    request = replace(_REQUEST, n_gpu_layers=20, layers_per_device=(15, 5), n_host_experts=2)
+
+    with pytest.raises(LlamaRefusedError):
+        native.load(
+            engine_parameters(request, choose_devices(native.devices()), _HOST),
+            lambda _: True,
+            Interrupt(),
+        )
+
+    assert list(c.loaded_with.tensor_split)[:3] == [15, 5, 0]
+    (first, host), (second, _) = c.overrides
+    assert host == CPU_BUFFER_TYPE
+    assert re.search(first, b"blk.0.ffn_gate_exps.weight")
+    assert not re.search(first, b"blk.10.ffn_gate_exps.weight")
+    assert not re.search(second, b"blk.1.ffn_gate_shexp.weight")
+
+
+def test_no_override_is_made_where_none_is_wanted() -> None:
+    c = FakeC([_CUDA0, _CPU])
+
+    with pytest.raises(LlamaRefusedError):
+        Llama(c, "0").load(_parameters(), lambda _: False, Interrupt())
+
+    assert c.overrides == []
 
 
 def test_processor_load_keeps_llama_cpp_off_every_card() -> None:
