@@ -14,7 +14,7 @@ from typing import Any
 from quant.errors import CheckpointDamagedError
 from quant.gguf.key_values import KeyValues
 
-KINDS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+_KINDS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 _ID_KEYS = {
     "bos": "bos_token_id",
     "eos": "eos_token_id",
@@ -98,8 +98,8 @@ class _Names:
 
     def __init__(self, tokenizer_config: Mapping[str, Any]) -> None:
         self.has_config = bool(tokenizer_config)
-        self.kinds = list(KINDS)
-        self.tokens = {kind: tokenizer_config.get(f"{kind}_token") for kind in KINDS}
+        self.kinds = list(_KINDS)
+        self.tokens = {kind: tokenizer_config.get(f"{kind}_token") for kind in _KINDS}
         self.is_added: dict[str, bool] = {}
         self.tokens["bos"] = self.tokens["bos"] or self.tokens["cls"]
         self.tokens["eos"] = self.tokens["eos"] or self.tokens["sep"]

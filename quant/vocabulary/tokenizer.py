@@ -31,7 +31,7 @@ from quant.vocabulary.sentencepiece import (
     vocabulary_from_merges,
     vocabulary_from_model,
 )
-from quant.vocabulary.special_tokens import KINDS, content_of, find_special_tokens
+from quant.vocabulary.special_tokens import content_of, find_special_tokens
 
 _MAX_TOKENIZER_BYTES = 64 * MIB
 _ADDS_BLANK = "tokenizer.ggml.add_space_prefix"
@@ -147,9 +147,12 @@ def _byte_level_vocabulary(
 
 
 def _special_texts(tokenizer_config: Mapping[str, Any]) -> set[str]:
-    entries = [tokenizer_config.get(f"{kind}_token") for kind in KINDS]
+    # transformers takes every `..._token` for special, not only those it knows
+    entries = [entry for key, entry in tokenizer_config.items() if key.endswith("_token")]
     for key in ("additional_special_tokens", "extra_special_tokens"):
         extra = tokenizer_config.get(key)
+        if isinstance(extra, dict):
+            extra = list(extra.values())
         entries += extra if isinstance(extra, list) else []
     return {text for text in map(content_of, entries) if text}
 

@@ -53,6 +53,29 @@ def test_an_added_token_has_the_type_it_claims_or_looks_like(
     assert metadata["tokenizer.ggml.token_type"][1025] == TokenType.UNUSED
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"additional_special_tokens": ["</think>"]},
+        {"extra_special_tokens": ["</think>"]},
+        {"extra_special_tokens": {"end_of_thought": "</think>"}},
+        {"end_of_thought_token": "</think>"},
+        {"end_of_thought_token": {"content": "</think>", "special": False}},
+    ],
+)
+def test_a_token_that_is_special_only_by_its_config_is_a_control_token(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    directory = write_checkpoint("r1_nano", tmp_path)
+    place = _metadata(directory)["tokenizer.ggml.tokens"].index("</think>")
+    before = _metadata(directory)["tokenizer.ggml.token_type"][place]
+    change_json(directory / "tokenizer_config.json", **changes)
+
+    after = _metadata(directory)["tokenizer.ggml.token_type"][place]
+
+    assert (before, after) == (TokenType.USER_DEFINED, TokenType.CONTROL)
+
+
 def test_merges_in_the_old_and_the_new_notation_are_the_same(tmp_path: Path) -> None:
     directory = write_checkpoint("r1_nano", tmp_path)
     new = _metadata(directory)["tokenizer.ggml.merges"]
