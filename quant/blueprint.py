@@ -199,7 +199,9 @@ def _without_weights(directory: Path) -> Checkpoint:
 def _promised_tensors(
     architecture: Architecture, parameters: Hyperparameters
 ) -> Iterator[tuple[str, TensorRule, tuple[int, ...]]]:
+    named = set()
     for expected in expected_tensors(architecture, parameters):
-        if is_promised(expected.rule, parameters):
+        if is_promised(expected.rule, parameters) and expected.name not in named:
+            named.add(expected.name)
             shape = tuple(parameters.dimension(name) for name in expected.rule.shape)
             yield from ((name, expected.rule, shape) for name in expected.sources)

@@ -73,7 +73,7 @@ def picked_rows(tensor: StoredTensor, period: int, order: Sequence[int]) -> RowS
 def transposed_rows(source: RowSource, rows_per_matrix: int) -> RowSource:
     """A stack of matrices, each with rows and columns swapped.
 
-    Whole matrices are read to hand out one of their rows, so they must be small.
+    Matrices that are computed must be small: a whole one is made to hand out one of its rows.
     """
 
     def rows(shards: MappedShards, start: int, stop: int) -> Array:

@@ -5,6 +5,30 @@ from __future__ import annotations
 from quant.errors import UnsupportedError
 from quant.families.architecture import TensorRule, layer_rule
 from quant.families.hyperparameters import Hyperparameters
+from quant.rows import RowSource, picked_rows
+from quant.source.safetensors import StoredTensor
+
+
+def _fused_half(target: str, *, is_upper: bool) -> TensorRule:
+    """Gate above up, in one matrix for each expert."""
+    size = "moe_intermediate_size"
+
+    def half(stored: StoredTensor, _parameters: Hyperparameters) -> RowSource:
+        height = stored.shape[1]
+        return picked_rows(
+            stored, height, range(height // 2) if is_upper else range(height // 2, height)
+        )
+
+    return layer_rule(
+        "mlp.experts.gate_up_proj",
+        target,
+        "n_expert",
+        f"2 {size}",
+        "n_embd",
+        arrange=half,
+        into=("n_expert", size, "n_embd"),
+    )
+
 
 EXPERT_RULES: tuple[TensorRule, ...] = (
     layer_rule("mlp.gate.weight", "ffn_gate_inp.weight", "n_expert", "n_embd"),
@@ -26,8 +50,20 @@ EXPERT_RULES: tuple[TensorRule, ...] = (
         "moe_intermediate_size",
         "n_embd",
     ),
+    layer_rule(
+        "mlp.experts.down_proj",
+        "ffn_down_exps.weight",
+        "n_expert",
+        "n_embd",
+        "moe_intermediate_size",
+    ),
+    _fused_half("ffn_gate_exps.weight", is_upper=True),
+    _fused_half("ffn_up_exps.weight", is_upper=False),
 )
-"""Router and experts of Qwen's mixtures, in the order of llama.cpp's converter."""
+"""Router and experts of Qwen's mixtures, in the order of llama.cpp's converter.
+
+Published are separate experts; transformers can also save them as it holds them, fused.
+"""
 
 
 def require_experts_everywhere(parameters: Hyperparameters) -> None:

@@ -1,6 +1,7 @@
 """Owns gpt-oss: experts in MXFP4 that stay what they are, attention sinks, biases everywhere.
 
-Gate and up projection take turns in the rows of one matrix. llama.cpp builds in the order of
+Gate and up projection take turns in the rows of one matrix. Fine-tunes come in BF16, with every
+expert's matrix turned around. llama.cpp builds in the order of
 windows, the limits of its activation and the softmax over the chosen experts
 (src/models/openai-moe.cpp), so a config that says otherwise is refused.
 Defaults: transformers, GptOssConfig.
@@ -8,17 +9,20 @@ Defaults: transformers, GptOssConfig.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from quant.errors import UnsupportedError
 from quant.families.architecture import (
     VOCABULARY_RULES,
     Architecture,
-    Arrangement,
     TensorRule,
     layer_rule,
 )
 from quant.families.hyperparameters import Hyperparameters
 from quant.gguf.key_values import KeyValues
-from quant.rows import picked_columns, picked_rows
+from quant.rows import RowSource, picked_columns, picked_rows, transposed_rows
+from quant.source.safetensors import StoredTensor
 
 _BUILT_IN = {"swiglu_limit": 7.0, "swiglu_alpha": 1.702}
 
@@ -30,33 +34,52 @@ def _with_bias(source: str, target: str, n_rows: str, n_cols: str) -> tuple[Tens
     )
 
 
-def _every_second(first: int) -> tuple[Arrangement, Arrangement]:
-    """Of the rows of a fused matrix, and of its bias, which has a row for each expert."""
-    return (
-        lambda stored, _parameters: picked_rows(stored, 2, [first]),
-        lambda stored, _parameters: picked_columns(stored, 2, first),
-    )
+def _packed_layers(parameters: Hyperparameters) -> Iterable[int]:
+    return range(parameters.n_layer) if _is_packed(parameters) else ()
 
 
-def _fused_half(target: str, first: int) -> tuple[TensorRule, ...]:
-    of_rows, of_bias = _every_second(first)
-    fused = ("n_expert", "2 n_ff", "n_embd")
-    source = "mlp.experts.gate_up_proj"
+def _wide_layers(parameters: Hyperparameters) -> Iterable[int]:
+    return () if _is_packed(parameters) else range(parameters.n_layer)
+
+
+def _is_packed(parameters: Hyperparameters) -> bool:
+    quantization = parameters.values.get("quantization_config")
+    return isinstance(quantization, dict) and quantization.get("quant_method") == "mxfp4"
+
+
+def _expert_rules(
+    source: str, target: str, n_rows: str, n_cols: str, half: int | None = None
+) -> tuple[TensorRule, ...]:
+    """Experts in MXFP4 or, turned around, in a wide format, and their bias.
+
+    `half` 0 or 1 takes the even or odd rows of a matrix twice as high.
+    """
+    high, step, first = (n_rows, 1, 0) if half is None else (f"2 {n_rows}", 2, half)
+
+    def packed(stored: StoredTensor, _parameters: Hyperparameters) -> RowSource:
+        return picked_rows(stored, step, [first])
+
+    def wide(stored: StoredTensor, parameters: Hyperparameters) -> RowSource:
+        columns = picked_columns(stored, step, first)
+        return transposed_rows(columns, parameters.dimension(n_cols))
+
+    def bias(stored: StoredTensor, _parameters: Hyperparameters) -> RowSource:
+        return picked_columns(stored, step, first)
+
+    source, shape = f"mlp.experts.{source}", ("n_expert", n_rows, n_cols)
+    rule = layer_rule(source, f"{target}.weight", "n_expert", n_cols, high, into=shape)
     return (
-        layer_rule(
-            f"{source}_blocks",
-            f"{target}.weight",
-            *fused,
-            arrange=of_rows,
-            into=("n_expert", "n_ff", "n_embd"),
+        replace(rule, arrange=wide, layers=_wide_layers),
+        replace(
+            rule,
+            source=f"{rule.source}_blocks",
+            shape=("n_expert", high, n_cols),
+            arrange=packed,
+            layers=_packed_layers,
             dtype="MXFP4",
         ),
         layer_rule(
-            f"{source}_bias",
-            f"{target}.bias",
-            *fused[:2],
-            arrange=of_bias,
-            into=("n_expert", "n_ff"),
+            f"{source}_bias", f"{target}.bias", "n_expert", high, arrange=bias, into=shape[:2]
         ),
     )
 
@@ -94,17 +117,9 @@ ARCHITECTURE = Architecture(
         *_with_bias("self_attn.o_proj", "attn_output", "n_embd", "n_q"),
         layer_rule("self_attn.sinks", "attn_sinks.weight", "n_head"),
         *_with_bias("mlp.router", "ffn_gate_inp", "n_expert", "n_embd"),
-        *_fused_half("ffn_gate_exps", 0),
-        *_fused_half("ffn_up_exps", 1),
-        layer_rule(
-            "mlp.experts.down_proj_blocks",
-            "ffn_down_exps.weight",
-            "n_expert",
-            "n_embd",
-            "n_ff",
-            dtype="MXFP4",
-        ),
-        layer_rule("mlp.experts.down_proj_bias", "ffn_down_exps.bias", "n_expert", "n_embd"),
+        *_expert_rules("gate_up_proj", "ffn_gate_exps", "n_ff", "n_embd", 0),
+        *_expert_rules("gate_up_proj", "ffn_up_exps", "n_ff", "n_embd", 1),
+        *_expert_rules("down_proj", "ffn_down_exps", "n_embd", "n_ff"),
     ),
     defaults={
         "head_dim": 64,

@@ -85,7 +85,9 @@ class Hyperparameters:
         }
 
     def dimension(self, name: str) -> int:
-        """The size that a tensor rule names: one of these, or a key of the config."""
+        """The size that a tensor rule names: one of these or a key of the config, or twice it."""
+        if name.startswith("2 "):
+            return 2 * self.dimension(name.removeprefix("2 "))
         sizes = {
             "n_vocab": self.n_vocab,
             "n_embd": self.n_embd,
@@ -97,7 +99,6 @@ class Hyperparameters:
             "n_expert": self.n_expert,
             "1": 1,
             "n_qkv": (self.n_head + 2 * self.n_head_kv) * self.head_dim,
-            "2 n_ff": 2 * self.n_ff,
         }
         return sizes[name] if name in sizes else self.size(name)
 

@@ -2,11 +2,14 @@
 
 The result is a list in the order of llama.cpp's converter: an output stands where the last of the
 tensors it is made of stood. Nothing passes by accident: a tensor no rule knows, one that is
-missing, or one of another shape than config.json promises is an error.
+missing, or one of another shape than config.json promises is an error. Two rules with the same
+target are two ways to store it, of which a checkpoint takes one.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -108,8 +111,11 @@ def map_tensors(
             mapped.extend(
                 _mapped(output, checkpoint.tensors, parameters) for output in groups.pop(group)
             )
-    for outputs in groups.values():
-        _require_nothing_promised(outputs, checkpoint, parameters)
+    _require_each_once(mapped, checkpoint)
+    made = {tensor.name for tensor in mapped}
+    for output in itertools.chain.from_iterable(groups.values()):
+        is_wanted = is_promised(output.rule, parameters) and output.name not in made
+        _require_nothing_of(output, checkpoint, is_wanted=is_wanted)
     return mapped
 
 
@@ -125,13 +131,17 @@ def notices_about(
     return (*left_out, *architecture.notices(parameters))
 
 
-def _require_nothing_promised(
-    outputs: list[ExpectedTensor], checkpoint: Checkpoint, parameters: Hyperparameters
-) -> None:
-    for output in outputs:
-        missing = next((name for name in output.sources if name not in checkpoint.tensors), None)
-        if missing is not None and is_promised(output.rule, parameters):
-            raise CheckpointDamagedError(f"{checkpoint.directory} lacks tensor {missing!r}")
+def _require_each_once(mapped: list[MappedTensor], checkpoint: Checkpoint) -> None:
+    for name, count in Counter(tensor.name for tensor in mapped).items():
+        if count > 1:
+            raise CheckpointDamagedError(f"{checkpoint.directory} holds {name} in two ways")
+
+
+def _require_nothing_of(output: ExpectedTensor, checkpoint: Checkpoint, *, is_wanted: bool) -> None:
+    """An output that could not be made must be neither wanted nor begun."""
+    missing = [name for name in output.sources if name not in checkpoint.tensors]
+    if missing and (is_wanted or len(missing) < len(output.sources)):
+        raise CheckpointDamagedError(f"{checkpoint.directory} lacks tensor {missing[0]!r}")
 
 
 def _mapped(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from quant.errors import CheckpointDamagedError, UnsupportedError
+from quant.pipeline import convert
 from tests.support.checkpoint_families import write_family
 from tests.support.checkpoint_files import (
     StoredArray,
@@ -61,6 +62,64 @@ def test_an_expert_with_infinity_is_named_by_its_stack(tmp_path: Path) -> None:
     error = refusal(_with_tensors(tmp_path, lambda arrays: arrays.update(changed)), tmp_path)
 
     assert error.message == "tensor blk.1.ffn_up_exps.weight: it holds NaN or infinity"
+
+
+def _fuse(arrays: dict[str, StoredArray], layers: range = range(3)) -> None:
+    """Experts as transformers holds them: gate above up, one tensor for all."""
+    for bid in layers:
+        prefix = f"model.layers.{bid}.mlp.experts"
+        parts = {
+            part: [arrays.pop(f"{prefix}.{xid}.{part}_proj.weight").data for xid in range(8)]
+            for part in ("gate", "up", "down")
+        }
+        fused = b"".join(map(bytes.__add__, parts["gate"], parts["up"]))
+        arrays[f"{prefix}.gate_up_proj"] = StoredArray("BF16", (8, 512, 256), fused)
+        down = b"".join(parts["down"])
+        arrays[f"{prefix}.down_proj"] = StoredArray("BF16", (8, 256, 256), down)
+
+
+@pytest.mark.parametrize("file_type", ["BF16", "Q4_K_M"])
+def test_fused_experts_make_the_same_file_as_separate_ones(file_type: str, tmp_path: Path) -> None:
+    (tmp_path / "fused").mkdir()
+    fused = _with_tensors(tmp_path / "fused", _fuse)
+    separate = write_family("qwen3moe", tmp_path)
+
+    convert(fused, tmp_path / "a.gguf", file_type=file_type)
+    convert(separate, tmp_path / "b.gguf", file_type=file_type)
+
+    assert (tmp_path / "a.gguf").read_bytes() == (tmp_path / "b.gguf").read_bytes()
+
+
+def test_experts_both_fused_and_separate_are_an_error(tmp_path: Path) -> None:
+    def both(arrays: dict[str, StoredArray]) -> None:
+        separate = dict(arrays)
+        _fuse(arrays)
+        arrays.update(separate)
+
+    error = refusal(_with_tensors(tmp_path, both), tmp_path)
+
+    assert "blk.0.ffn_down_exps.weight in two ways" in error.message
+
+
+def test_a_separate_expert_beside_fused_ones_is_an_error(tmp_path: Path) -> None:
+    def one_too_many(arrays: dict[str, StoredArray]) -> None:
+        expert = arrays[_EXPERT]
+        _fuse(arrays)
+        arrays[_EXPERT] = expert
+
+    error = refusal(_with_tensors(tmp_path, one_too_many), tmp_path)
+
+    assert "lacks tensor 'model.layers.1.mlp.experts.0.up_proj.weight'" in error.message
+
+
+def test_fused_experts_without_their_other_half_are_an_error(tmp_path: Path) -> None:
+    def halved(arrays: dict[str, StoredArray]) -> None:
+        _fuse(arrays)
+        del arrays["model.layers.2.mlp.experts.gate_up_proj"]
+
+    error = refusal(_with_tensors(tmp_path, halved), tmp_path)
+
+    assert "lacks tensor 'model.layers.2.mlp.experts.0.gate_proj.weight'" in error.message
 
 
 @pytest.mark.parametrize(

@@ -63,9 +63,10 @@ def _complete(script: Any, name: str, scratch: Path) -> None:
     golden["shapes"] = dict(sorted(shapes.items()))
     write_safetensors(directory / "model.safetensors", seeded_weights(golden))
     settings: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": "eager"}
-    if "quantization_config" in golden["config"]:
+    if "truncate" in (golden["config"].get("rope_scaling") or {}):
         config.rope_parameters["truncate"] = True  # as llama.cpp does, whatever the config says
         settings["config"] = config
+    if "quantization_config" in golden["config"]:
         settings["quantization_config"] = transformers.Mxfp4Config(dequantize=True)
     model = model_class.from_pretrained(directory, **settings).eval()
     with torch.no_grad():

@@ -15,7 +15,7 @@ from quant.dtypes import BYTES_OF
 from quant.families.tensor_map import MappedTensor
 from quant.gguf.types import TensorType
 from quant.recipe import TypedTensor
-from quant.rows import RowSource, picked_rows, stacked_rows, stored_rows
+from quant.rows import RowSource, picked_rows, stacked_rows, stored_rows, transposed_rows
 from quant.slabs import encoded_slabs
 from quant.source.fp8 import fold_scales
 from quant.source.mxfp4 import fold_blocks
@@ -61,6 +61,11 @@ def _half_of_a_fused_matrix(path: Path) -> RowSource:
     return picked_rows(tensor, 2, [1])
 
 
+def _matrices_turned_around(path: Path) -> RowSource:
+    (tensor,) = _sparse(path, {"e": ("BF16", (_N_EXPERTS, _N_COLS, _N_ROWS))}).values()
+    return transposed_rows(stored_rows(tensor), _N_COLS)
+
+
 def _blocks_of_codes(path: Path) -> RowSource:
     blocks = (_N_EXPERTS, _N_ROWS, _N_COLS // 32, 16)
     arrays = {"e_blocks": ("U8", blocks), "e_scales": ("U8", blocks[:-1])}
@@ -71,7 +76,13 @@ def _blocks_of_codes(path: Path) -> RowSource:
 
 @pytest.mark.parametrize(
     "made_in",
-    [_stack_of_experts, _stack_of_fp8_experts, _half_of_a_fused_matrix, _blocks_of_codes],
+    [
+        _stack_of_experts,
+        _stack_of_fp8_experts,
+        _half_of_a_fused_matrix,
+        _matrices_turned_around,
+        _blocks_of_codes,
+    ],
 )
 def test_memory_does_not_grow_with_the_tensor(
     made_in: Callable[[Path], RowSource], tmp_path: Path
