@@ -27,19 +27,13 @@ class Fetcher:
         self._thread = threading.Thread(target=self._work, name="fetch", daemon=True)
         self._thread.start()
 
-    def knows(self, path: Path) -> bool:
-        """Whether the file was asked for."""
-        return path in self._fetched
-
     def start(self, path: Path) -> None:
         """Fetch the file after those that were asked for before."""
-        if path not in self._fetched:
-            self._fetched[path] = Future()
-            self._wanted.put(path)
+        self._fetched[path] = Future()
+        self._wanted.put(path)
 
     def wait(self, path: Path, on_tick: Callable[[], None]) -> None:
-        """Return when the file is there. Raises: what fetching it raised."""
-        self.start(path)
+        """Return when a file that was started is there. Raises: what fetching it raised."""
         fetched = self._fetched[path]
         while not fetched.done():
             on_tick()

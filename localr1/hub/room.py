@@ -24,13 +24,14 @@ def most_at_once(
     of each that are not there yet. With `deletes` a shard goes after its last tensor.
     """
     last_use = {path: number for number, paths in enumerate(uses) for path in paths}
-    coming = in_order_of_use(uses)
-    n_bytes = most = 0
+    order = in_order_of_use(uses)
+    used: set[Path] = set()
+    n_fetched = n_bytes = most = 0
     for number, paths in enumerate(uses):
-        n_ahead = 1
-        while coming and (coming[0] in paths or n_ahead):
-            n_ahead -= coming[0] not in paths
-            n_bytes += missing[coming.pop(0)]
+        used |= paths
+        while n_fetched < min(len(used) + 1, len(order)):
+            n_bytes += missing[order[n_fetched]]
+            n_fetched += 1
         most = max(most, n_bytes)
         if deletes:
             n_bytes -= sum(sizes[path] for path in paths if last_use[path] == number)

@@ -55,6 +55,7 @@ class HubShards:
         self._files: dict[Path, RemoteFile] = {}
         self._bytes_there: dict[Path, int] = {}
         self._coming: list[Path] = []
+        self._ahead: Path | None = None  # what nobody needs yet
         self._room = 0  # bytes that shards may take from now on before one is given back
 
     @property
@@ -107,7 +108,10 @@ class HubShards:
 
     def fetch(self, path: Path) -> None:
         """Wait until the shard is there. Raises: what `Download.run` does."""
-        self._start(path)
+        if path == self._ahead:
+            self._ahead = None
+        else:
+            self._start(path)
         self._fetcher.wait(path, lambda: self._on_wait(self.progress))
         self._look_ahead()
 
@@ -150,14 +154,14 @@ class HubShards:
 
     def _look_ahead(self) -> None:
         """Begin with the next shard, as soon as there is room for it."""
-        if self._coming and self._missing(self._coming[0]) <= self._room:
-            self._start(self._coming[0])
+        if self._ahead is None and self._coming and self._missing(self._coming[0]) <= self._room:
+            self._ahead = self._coming[0]
+            self._start(self._ahead)
 
     def _start(self, path: Path) -> None:
-        if not self._fetcher.knows(path):
-            self._coming.remove(path)
-            self._room -= self._missing(path)
-            self._fetcher.start(path)
+        self._coming.remove(path)
+        self._room -= self._missing(path)
+        self._fetcher.start(path)
 
     def _download(self, path: Path) -> None:
         """In the fetcher's thread."""

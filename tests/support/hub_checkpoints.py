@@ -20,7 +20,7 @@ def sharded_checkpoint(parent: Path, n_shards: int, kind: str = "odd_rows") -> P
     arrays = read_safetensors(whole / "model.safetensors")
     names = sorted(arrays, reverse=True)
     per_shard = math.ceil(len(names) / n_shards)
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number in range(n_shards):
         shard = f"model-{number + 1:05d}-of-{n_shards:05d}.safetensors"
         group = names[number * per_shard : (number + 1) * per_shard]

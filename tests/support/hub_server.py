@@ -16,8 +16,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
 
 @dataclass(slots=True)
 class Mishap:
@@ -41,6 +39,7 @@ class FakeHub:
 
     files: dict[str, bytes]
     name: str = "someone/odd-rows"
+    commit: str = "0123456789abcdef0123456789abcdef01234567"
     token: str = ""
     """Set: only who has it gets files, as in a gated repository."""
     sends_etags: bool = True
@@ -50,6 +49,8 @@ class FakeHub:
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     """Path and headers of each, in lower case."""
     endpoint: str = ""
+    cdn: str = ""
+    """Where `resolve` sends to: another port, which is another origin."""
 
     def asked(self, part: str) -> list[dict[str, str]]:
         """The headers of the requests whose path holds `part`."""
@@ -64,12 +65,18 @@ class FakeHub:
 def serving(hub: FakeHub) -> Iterator[FakeHub]:
     """The hub at `hub.endpoint` while the block runs."""
     handler = type("Handler", (_Handler,), {"hub": hub})
+    with contextlib.ExitStack() as stack:
+        hub.endpoint, hub.cdn = (stack.enter_context(_listening(handler)) for _ in range(2))
+        yield hub
+
+
+@contextlib.contextmanager
+def _listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     server = _Server(("127.0.0.1", 0), handler)
-    hub.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        yield hub
+        yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         thread.join()
@@ -99,8 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(mishap.status, mishap.body, mishap.headers)
         elif path.startswith(f"/api/models/{self.hub.name}/revision/"):
             self._send(200, json.dumps(self._listing()).encode(), {}, mishap)
-        elif path.startswith(f"/{self.hub.name}/resolve/{COMMIT}/"):
-            self._resolve(path.split(COMMIT + "/", 1)[1])
+        elif path.startswith(f"/{self.hub.name}/resolve/{self.hub.commit}/"):
+            self._resolve(path.split(self.hub.commit + "/", 1)[1])
         elif path.startswith("/cdn/"):
             self._send_file(path.removeprefix("/cdn/"), mishap)
         else:
@@ -115,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
                 if name.endswith((".safetensors", ".gguf", ".bin")):
                     entry["lfs"] = {"sha256": self.hub.etag(name), "size": len(content)}
             siblings.append(entry)
-        return {"id": self.hub.name, "sha": COMMIT, "siblings": siblings}
+        return {"id": self.hub.name, "sha": self.hub.commit, "siblings": siblings}
 
     def _resolve(self, name: str) -> None:
         if self.hub.token and self.headers.get("Authorization") != f"Bearer {self.hub.token}":
@@ -123,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif name not in self.hub.files:
             self._send(404, b"", {"X-Error-Code": "EntryNotFound"})
         else:
-            headers = {"Location": f"/cdn/{name}", "X-Repo-Commit": COMMIT}
+            headers = {"Location": f"{self.hub.cdn}/cdn/{name}", "X-Repo-Commit": self.hub.commit}
             if name.endswith(".safetensors"):
                 headers["X-Linked-Etag"] = f'"{self.hub.etag(name)}"'
                 headers["X-Linked-Size"] = str(len(self.hub.files[name]))
