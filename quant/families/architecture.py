@@ -24,6 +24,7 @@ _MODULES = {
     "DeepseekV3ForCausalLM": "quant.families.deepseek_v3",
     "Gemma2ForCausalLM": "quant.families.gemma2",
     "Gemma3ForCausalLM": "quant.families.gemma3",
+    "Gemma3ForConditionalGeneration": "quant.families.gemma3_multimodal",
     "GptOssForCausalLM": "quant.families.gpt_oss",
     "GraniteForCausalLM": "quant.families.granite",
     "LlamaForCausalLM": "quant.families.llama",
@@ -142,6 +143,8 @@ class Architecture:
     """Whether llama.cpp knows lists of frequency factors for it."""
     adapt: Callable[[Hyperparameters], Hyperparameters] = _as_read
     """Hyperparameters as llama.cpp counts them, and sizes that the rules name."""
+    part: str = ""
+    """What stands in the names of the tensors for text, if a checkpoint has others, too."""
     unused: tuple[str, ...] = ()
     """Tensors that a checkpoint may hold and llama.cpp does not want."""
     left_out: tuple[LeftOut, ...] = ()

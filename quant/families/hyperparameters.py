@@ -106,8 +106,15 @@ class Hyperparameters:
 def read_hyperparameters(
     config: Mapping[str, Any], defaults: Mapping[str, float]
 ) -> Hyperparameters:
-    """Check and type a config. Raises: CheckpointDamagedError naming the key."""
-    values = {**defaults, **{key: value for key, value in config.items() if value is not None}}
+    """Check and type a config. Raises: CheckpointDamagedError naming the key.
+
+    Of a model that also sees or hears, the part for text counts, with what all parts share.
+    """
+    of_text = config.get("text_config")
+    if not isinstance(of_text, dict | None):
+        raise CheckpointDamagedError("config.json: text_config is no object")
+    stated = {**config, **(of_text or {})}
+    values = {**defaults, **{key: value for key, value in stated.items() if value is not None}}
     n_head = _size(values, "num_attention_heads")
     values.setdefault("num_key_value_heads", n_head)
     n_embd, n_head_kv = _size(values, "hidden_size"), _size(values, "num_key_value_heads")

@@ -12,6 +12,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from quant.dtypes import TENSOR_TYPE_OF
 from quant.errors import CheckpointDamagedError, UnsupportedError
@@ -95,7 +96,8 @@ def map_tensors(
         group: len({name for output in outputs for name in output.sources})
         for group, outputs in groups.items()
     }
-    for name, stored in checkpoint.tensors.items():
+    tensors = _tensors_for_text(checkpoint, architecture)
+    for name, stored in tensors.items():
         if name.endswith(_BUFFERS) or name in architecture.unused:
             continue
         if any(kind.is_meant(name, parameters) for kind in architecture.left_out):
@@ -108,14 +110,12 @@ def map_tensors(
             )
         n_missing[group] -= 1
         if n_missing[group] == 0:
-            mapped.extend(
-                _mapped(output, checkpoint.tensors, parameters) for output in groups.pop(group)
-            )
-    _require_each_once(mapped, checkpoint)
+            mapped.extend(_mapped(output, tensors, parameters) for output in groups.pop(group))
+    _require_each_once(mapped, checkpoint.directory)
     made = {tensor.name for tensor in mapped}
     for output in itertools.chain.from_iterable(groups.values()):
         is_wanted = is_promised(output.rule, parameters) and output.name not in made
-        _require_nothing_of(output, checkpoint, is_wanted=is_wanted)
+        _require_nothing_of(output, checkpoint.directory, tensors, is_wanted=is_wanted)
     return mapped
 
 
@@ -131,17 +131,38 @@ def notices_about(
     return (*left_out, *architecture.notices(parameters))
 
 
-def _require_each_once(mapped: list[MappedTensor], checkpoint: Checkpoint) -> None:
+def _tensors_for_text(
+    checkpoint: Checkpoint, architecture: Architecture
+) -> Mapping[str, StoredTensor]:
+    """The tensors by the names they have in a model for text only."""
+    if not architecture.part:
+        return checkpoint.tensors
+    tensors: dict[str, StoredTensor] = {}
+    for name, stored in checkpoint.tensors.items():
+        plain = name.replace(architecture.part, "", 1)
+        if plain in tensors:
+            raise CheckpointDamagedError(f"{stored.path} has tensor {plain!r} under two names")
+        tensors[plain] = stored
+    return tensors
+
+
+def _require_each_once(mapped: list[MappedTensor], directory: Path) -> None:
     for name, count in Counter(tensor.name for tensor in mapped).items():
         if count > 1:
-            raise CheckpointDamagedError(f"{checkpoint.directory} holds {name} in two ways")
+            raise CheckpointDamagedError(f"{directory} holds {name} in two ways")
 
 
-def _require_nothing_of(output: ExpectedTensor, checkpoint: Checkpoint, *, is_wanted: bool) -> None:
+def _require_nothing_of(
+    output: ExpectedTensor,
+    directory: Path,
+    tensors: Mapping[str, StoredTensor],
+    *,
+    is_wanted: bool,
+) -> None:
     """An output that could not be made must be neither wanted nor begun."""
-    missing = [name for name in output.sources if name not in checkpoint.tensors]
+    missing = [name for name in output.sources if name not in tensors]
     if missing and (is_wanted or len(missing) < len(output.sources)):
-        raise CheckpointDamagedError(f"{checkpoint.directory} lacks tensor {missing[0]!r}")
+        raise CheckpointDamagedError(f"{directory} lacks tensor {missing[0]!r}")
 
 
 def _mapped(
