@@ -31,6 +31,7 @@ from localr1.worker.protocol import Message, to_json
 
 _N_CTX = 512
 _N_BATCH = 64  # the logits of a batch over a vocabulary of 150,000 take 39 MB
+_ONE_THREAD_BYTES = 64e6  # several would wait for each other longer than such a model takes
 
 
 class VerifierLoop:
@@ -97,7 +98,12 @@ class VerifierLoop:
 
     def _load(self, path: str) -> LlamaModel:
         request = LoadRequest(
-            model_path=path, n_ctx=_N_CTX, n_layer=0, n_batch=_N_BATCH, n_ubatch=_N_BATCH
+            model_path=path,
+            n_ctx=_N_CTX,
+            n_layer=0,
+            n_batch=_N_BATCH,
+            n_ubatch=_N_BATCH,
+            n_threads=1 if Path(path).stat().st_size < _ONE_THREAD_BYTES else None,
         )
         parameters = cpu_parameters(request, host_facts(Machine()))
         return self._native.load(parameters, lambda _: True, self._never)

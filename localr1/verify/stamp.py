@@ -22,7 +22,7 @@ from quant.source.safetensors import StoredTensor
 NOT_MEASURED = -1.0
 PREFIX = "localr1.quantize."
 _DIGEST = "source_sha256"
-_DIGESTED_BYTES = 64 * 1024
+_DIGESTED_BYTES = 4096
 
 
 def reserved_keys() -> KeyValues:
@@ -53,7 +53,7 @@ def stamp(path: Path, header: bytes, measures: Mapping[str, float], digest: str)
 def source_digest(tensors: Iterable[StoredTensor]) -> str:
     """SHA-256 that tells one source from another without reading all of it.
 
-    Over name, format, shape and the first 64 KiB of every tensor, in order of name.
+    Over name, format, shape and the first 4 KiB of every tensor, in order of name.
     """
     digest = hashlib.sha256()
     for tensor in sorted(set(tensors), key=lambda tensor: tensor.name):

@@ -21,10 +21,11 @@ import numpy.typing as npt
 from localr1.errors import OutputDamagedError
 from localr1.verify.frames import TensorPlace
 from quant.blocks.dequantize import dequantize
-from quant.dtypes import to_float32
+from quant.dtypes import TENSOR_TYPE_OF, Array, Float32Array, to_float32
 from quant.families.tensor_map import MappedTensor
 from quant.gguf.types import TensorType
 from quant.recipe import TypedTensor
+from quant.rows import RowSource
 from quant.source.safetensors import MappedShards
 
 _RUN_WEIGHTS = 1 << 18  # 1 MiB as float32: it stays in the cache of a core
@@ -103,7 +104,7 @@ def _tensor_error(
     packed = _packed_rows(item, found)
     n_checked, squares, peaks = 0, np.zeros(2), np.zeros(2)  # of the error, of the source
     for start, stop in _runs(tensor):
-        source = to_float32(tensor.source.rows(shards, start, stop), tensor.source.dtype)
+        source = _numbers(tensor.source, tensor.source.rows(shards, start, stop))
         data = np.ascontiguousarray(packed[start:stop]).reshape(-1)
         error = dequantize(tensor_type, data, (stop - start, tensor.source.n_cols)) - source
         n_checked += source.size
@@ -117,6 +118,14 @@ def _tensor_error(
         rms=float(np.sqrt(_ratio(squares))),
         largest=float(_ratio(peaks)),
     )
+
+
+def _numbers(source: RowSource, rows: Array) -> Float32Array:
+    """Source rows as numbers; rows that are encoded already are decoded by llama.cpp."""
+    if source.dtype in TENSOR_TYPE_OF:
+        return to_float32(rows, source.dtype)
+    data = np.ascontiguousarray(rows).view(np.uint8).reshape(-1)
+    return dequantize(TensorType[source.dtype], data, (len(rows), source.n_cols))
 
 
 def _packed_rows(item: TypedTensor, found: Mapping[str, _Found]) -> npt.NDArray[np.uint8]:
