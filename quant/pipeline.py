@@ -140,7 +140,7 @@ def _n_weights_by_type(plan: Blueprint) -> Counter[tuple[TensorType, bool]]:
     """How much there is to encode: by type, and whether with importance weights."""
     counts: Counter[tuple[TensorType, bool]] = Counter()
     for item in plan.tensors:
-        counts[item.tensor_type, False] += math.prod(item.tensor.shape)
+        counts[item.tensor_type, item.importance is not None] += math.prod(item.tensor.shape)
     return counts
 
 

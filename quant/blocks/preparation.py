@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 # A core of a common machine gains about 100 seconds per 2**30 weights, least for Q6_K (40).
 _PAYS_TO_LOAD = 1 << 25
-_PAYS_TO_COMPILE = 1 << 27
+_PAYS_TO_COMPILE = 1 << 28
 
 # Elsewhere compilers fuse multiplications and additions: there llama.cpp's bytes are not these.
 _NEVER_FUSED = {"x86_64", "AMD64"}
