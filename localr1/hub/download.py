@@ -21,6 +21,7 @@ from localr1.hub.retries import Patience
 from quant.output.files import NO_ROOM
 
 _READ_BYTES = 1024**2
+_WORTH_BYTES = 64 * 1024  # less between two failures is no progress
 
 
 def part_of(target: Path) -> Path:
@@ -66,7 +67,7 @@ class Download:
                         self._keep()
                         return
             except NetworkError as exc:
-                if size_of(self._part) > n_before:
+                if size_of(self._part) >= n_before + _WORTH_BYTES:
                     patience.renew()
                 patience.after(exc)
                 continue
@@ -110,15 +111,17 @@ class Download:
         return (n_there, etag) if is_usable else (0, "")
 
     def _copy(self, answer: Answer, part: BinaryIO) -> None:
-        n_bytes, n_wanted = size_of(self._part), answer.n_total
+        n_bytes, n_wanted = size_of(self._part), self._file.n_bytes
+        if n_wanted is None:
+            raise DownloadError(f"the hub does not say how long {self._file.title} is")
         for chunk in answer.chunks:
             n_bytes += len(chunk)
-            if n_wanted is not None and n_bytes > n_wanted:
+            if n_bytes > n_wanted:
                 raise DownloadError(f"{self._file.title} is longer than the hub said")
             part.write(chunk)
             self._on_bytes(n_bytes)
         part.flush()
-        if n_wanted is not None and n_bytes < n_wanted:
+        if n_bytes < n_wanted:
             raise NetworkError(f"the connection ended in the middle of {self._file.title}")
 
     def _is_right(self) -> bool:

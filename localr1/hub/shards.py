@@ -7,6 +7,7 @@ that is needed early and late stays in between: a disk is cheaper than a network
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from quant.source.safetensors import StoredTensor, checked_table
 from quant.source.shard_files import WeightFormat
 
 _N_HEADS_AT_ONCE = 8
+_FILE_NAME = re.compile(r"\w[\w.\-]{0,250}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,8 @@ class HubShards:
         self._fetcher.stop()
 
     def names(self, directory: Path) -> Sequence[str]:
-        """All files of the repository that lie at its top."""
-        return sorted(name for name in self._repository.files if "/" not in name)
+        """All files of the repository that lie at its top and could be shards."""
+        return sorted(name for name in self._repository.files if _FILE_NAME.fullmatch(name))
 
     def tables(
         self, paths: Sequence[Path], weight_format: WeightFormat

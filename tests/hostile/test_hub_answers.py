@@ -118,7 +118,14 @@ def test_an_index_that_names_no_plain_file_is_refused(
 
 
 def test_listed_names_that_are_paths_are_never_written(hub: FakeHub, tmp_path: Path) -> None:
-    for name in ("../config.json", "/etc/evil", "additional_chat_templates/../../evil.jinja"):
+    for name in (
+        "../config.json",
+        "/etc/evil",
+        "additional_chat_templates/../../evil.jinja",
+        "model-\0.safetensors",
+        "model/../x.safetensors",
+        "model\n.safetensors",
+    ):
         hub.files[name] = b"evil"
     with hub_checkpoint(
         RepositoryName("someone", "odd-rows"),

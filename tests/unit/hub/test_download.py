@@ -3,11 +3,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from localr1.errors import DownloadError, NetworkError, NoRoomError, UsageError
+from localr1.hub.access import HubAccess
 from localr1.hub.client import HubClient
 from localr1.hub.download import Download, part_of
+from localr1.hub.names import RepositoryName
+from localr1.hub.remote_file import RemoteFile
+from localr1.hub.repository import HubFile, Repository
 from localr1.hub.retries import DELAYS_S
 from tests.support.hub_clients import FakeSleep, client_of, remote_file
 from tests.support.hub_server import FakeHub, Mishap, serving
@@ -188,6 +193,38 @@ def test_a_network_that_stays_away_is_an_error_and_what_came_is_kept(
 
     assert caught.value.exit_code == 5
     assert part_of(tmp_path / _NAME).stat().st_size == 300_000
+
+
+def test_a_network_that_gives_a_byte_at_a_time_is_given_up(
+    hub: FakeHub, client: HubClient, tmp_path: Path
+) -> None:
+    hub.mishaps = [Mishap("/cdn/", cut_after=1) for _ in range(100)]
+
+    with pytest.raises(NetworkError):
+        _fetch(hub, client, tmp_path / _NAME)
+
+    assert len(hub.mishaps) == 100 - len(DELAYS_S) - 1
+
+
+def test_more_than_was_promised_is_not_written(tmp_path: Path) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, stream=Endless())
+
+    class Endless(httpx2.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            while True:
+                yield bytes(1000)
+
+    client = HubClient(HubAccess(), transport=httpx2.MockTransport(answer))
+    listed = HubFile(_NAME, 5500, "")
+    repository = Repository(RepositoryName("a", "b"), "0" * 40, {_NAME: listed})
+    file = RemoteFile(client, repository, _NAME, FakeSleep())
+    with pytest.raises(DownloadError, match="longer than the hub said"):
+        Download(file, tmp_path / _NAME).run(FakeSleep())
+    client.close()
+
+    assert part_of(tmp_path / _NAME).stat().st_size <= 5500
+    assert not (tmp_path / _NAME).exists()
 
 
 def test_a_disk_that_fills_up_is_said_to_be_full(
