@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
+from quant.content import Content
 from quant.description.metadata import add_general, add_model
 from quant.description.parameter_count import ParameterCount, count_parameters
 from quant.errors import CheckpointDamagedError
@@ -34,12 +36,18 @@ from quant.gguf.writer import TensorEntry
 from quant.output.files import OutputFile
 from quant.output.split import output_layout
 from quant.recipe import ModelFacts, TypedTensor, choose_types, file_type_named, is_mixed
+from quant.recipe.overrides import TypeOverride, overridden_types
+from quant.requantise import content_of_gguf
 from quant.source.checkpoint import Checkpoint, checkpoint_directory, open_checkpoint
+from quant.source.gguf import GgufModel, is_gguf, open_gguf
 from quant.source.json_file import read_json_object
 from quant.source.safetensors import StoredTensor
 from quant.source.shard_files import has_weights
 from quant.source.shard_store import ON_DISK, ShardStore
 from quant.vocabulary.tokenizer import add_tokenizer
+
+Source: TypeAlias = Checkpoint | GgufModel
+"""What a GGUF can be made from."""
 
 _DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 """Names in config.json of what the weights are stored in."""
@@ -76,23 +84,48 @@ class Blueprint:
 
 
 def draw(
-    checkpoint: Checkpoint,
+    source: Source,
     file_type: FileType,
     target: Path,
     *,
     split_bytes: int | None,
+    overrides: Sequence[TypeOverride] = (),
     notes: KeyValues | None = None,
 ) -> Blueprint:
-    """The output of a checkpoint. `notes` go behind the metadata of the model.
+    """The output of a source. `notes` go behind the metadata of the model.
 
     Raises: QuantError naming what does not fit.
     """
+    if isinstance(source, GgufModel):
+        content = content_of_gguf(source, file_type, overrides)
+    else:
+        content = _content_of_checkpoint(source, file_type, overrides)
+    content.key_values.items.update(notes.items if notes is not None else {})
+    entries = [_entry(item, file_type) for item in content.tensors]
+    return Blueprint(
+        architecture=content.architecture,
+        file_type=file_type,
+        files=output_layout(target, content.key_values, entries, split_bytes),
+        tensors=content.tensors,
+        n_params=content.n_params,
+        key_values=content.key_values,
+        notices=content.notices,
+    )
+
+
+def _content_of_checkpoint(
+    checkpoint: Checkpoint, file_type: FileType, overrides: Sequence[TypeOverride]
+) -> Content:
     try:
         architecture = architecture_of(checkpoint.config)
         parameters = read_parameters(checkpoint.config, architecture)
         mapped = map_tensors(checkpoint, architecture, parameters)
+        given = overridden_types(overrides, mapped, architecture.name)
         typed = choose_types(
-            mapped, file_type, _facts(architecture, parameters), overrides=_kept_types(mapped)
+            mapped,
+            file_type,
+            _facts(architecture, parameters),
+            overrides=_kept_types(mapped) | given,
         )
         count = count_parameters({tensor.name: tensor.shape for tensor in mapped})
         key_values = _metadata(
@@ -103,10 +136,7 @@ def draw(
         raise CheckpointDamagedError(
             f"a JSON file in {checkpoint.directory} nests too deep"
         ) from exc
-    key_values.items.update(notes.items if notes is not None else {})
-    entries = [_entry(item, file_type) for item in typed]
-    files = output_layout(target, key_values, entries, split_bytes)
-    return Blueprint(architecture.name, file_type, files, typed, count.total, key_values, notices)
+    return Content(architecture.name, typed, key_values, count.total, notices)
 
 
 def dry_run(
@@ -116,6 +146,7 @@ def dry_run(
     file_type: str,
     split_bytes: int | None = None,
     store: ShardStore = ON_DISK,
+    overrides: Sequence[TypeOverride] = (),
     notes: KeyValues | None = None,
 ) -> Blueprint:
     """What converting `source` would write; needs no weights, only config.json and the tokenizer.
@@ -124,15 +155,28 @@ def dry_run(
     `notes` go behind the metadata of the model.
     Raises: QuantError.
     """
-    chosen = file_type_named(file_type)
-    source = Path(source)
+    return draw(
+        _open_without_weights(Path(source), store),
+        file_type_named(file_type),
+        Path(target).expanduser().absolute(),
+        split_bytes=split_bytes,
+        overrides=overrides,
+        notes=notes,
+    )
+
+
+def open_source(source: Path, store: ShardStore = ON_DISK) -> Source:
+    """What the path leads to: a GGUF, or a checkpoint. Raises: QuantError."""
+    return open_gguf(source) if is_gguf(source) else open_checkpoint(source, store)
+
+
+def _open_without_weights(source: Path, store: ShardStore) -> Source:
+    if is_gguf(source):
+        return open_gguf(source)
     directory = checkpoint_directory(source.parent if source.name == "config.json" else source)
     if has_weights(store.names(directory)):
-        checkpoint = open_checkpoint(directory, store)
-    else:
-        checkpoint = _without_weights(directory)
-    target = Path(target).expanduser().absolute()
-    return draw(checkpoint, chosen, target, split_bytes=split_bytes, notes=notes)
+        return open_checkpoint(directory, store)
+    return _without_weights(directory)
 
 
 def _facts(architecture: Architecture, parameters: Hyperparameters) -> ModelFacts:

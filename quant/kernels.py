@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from quant.blocks.registry import quantize
+from quant.blocks.scales import has_finite_scales
 from quant.dtypes import (
     TENSOR_TYPE_OF,
     Array,
@@ -30,9 +31,12 @@ def encode_rows(
 
     Shapes: rows is (n_rows, n_cols) with n_cols a multiple of the type's block; importance, how
     much each column counts where a block's scale is searched for, is (n_cols,).
+    Rows whose dtype is the name of a tensor type are encoded already, and must keep it.
     Raises: CheckpointDamagedError if there is NaN or infinity, UnsupportedError for a type that is
     only read.
     """
+    if dtype not in TENSOR_TYPE_OF and dtype == tensor_type.name:
+        return _checked(rows, tensor_type)
     if not is_finite(rows, dtype):
         raise CheckpointDamagedError("it holds NaN or infinity")
     if TENSOR_TYPE_OF[dtype] is tensor_type:
@@ -45,3 +49,10 @@ def encode_rows(
     if tensor_type is TensorType.BF16:
         return to_bfloat16(values)
     return quantize(tensor_type, values, importance)
+
+
+def _checked(rows: Array, tensor_type: TensorType) -> Array:
+    encoded = np.ascontiguousarray(rows)
+    if not has_finite_scales(encoded, tensor_type):
+        raise CheckpointDamagedError("it holds NaN or infinity")
+    return encoded

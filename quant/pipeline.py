@@ -1,6 +1,6 @@
-"""Owns a conversion from start to end: checkpoint in, GGUF out, nothing in between on the disk.
+"""Owns a conversion from start to end: weights in, GGUF out, nothing in between on the disk.
 
-Everything that can be wrong with the checkpoint's headers is found before the output is created.
+Everything that can be wrong with the source's headers is found before the output is created.
 After that the weights stream through once, and the file appears under its name when it is whole.
 """
 
@@ -18,15 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quant.blocks.preparation import lane_kernels
-from quant.blueprint import Blueprint, draw
+from quant.blueprint import Blueprint, Source, draw, open_source
 from quant.gguf.key_values import KeyValues
 from quant.gguf.types import TensorType
 from quant.gguf.writer import padding
 from quant.output.files import OutputWriter, output_files
 from quant.recipe import file_type_named
+from quant.recipe.overrides import TypeOverride
 from quant.shard_flow import ShardFlow
 from quant.slabs import encoded_slabs, unfinished
-from quant.source.checkpoint import Checkpoint, open_checkpoint
+from quant.source.checkpoint import Checkpoint
 from quant.source.shard_store import ON_DISK, ShardStore
 
 
@@ -78,33 +79,35 @@ def convert(  # noqa: PLR0913 - one for each option
     n_threads: int | None = None,
     kernels_dir: Path | None = None,
     store: ShardStore = ON_DISK,
+    overrides: Sequence[TypeOverride] = (),
     notes: KeyValues | None = None,
-    before_writing: Callable[[Checkpoint, Blueprint], None] | None = None,
+    before_writing: Callable[[Source, Blueprint], None] | None = None,
 ) -> ConvertResult:
-    """Make a GGUF from a checkpoint directory.
+    """Make a GGUF from a checkpoint directory, or from another GGUF.
 
     Goes on where an earlier run of the same conversion was cut short, unless `fresh`.
     `split_bytes` starts a new file where the tensor data of one would be more.
     `n_threads` None means all cores this process may use.
     Kernels that are compiled on the way are kept below `kernels_dir`, or beside their sources.
     `store` has the weights, if they do not lie in the directory.
+    `overrides` are types for tensors with certain names.
     `notes` go behind the metadata of the model.
     `before_writing` sees what is about to be written and may raise what it likes.
     Raises: QuantError. Whatever is raised, nothing is left but what a later run can go on with.
     """
     started_s = time.monotonic()
     chosen = file_type_named(file_type)
-    checkpoint = open_checkpoint(Path(source), store)
+    opened = open_source(Path(source), store)
     output = Path(output).expanduser().absolute()
-    plan = draw(checkpoint, chosen, output, split_bytes=split_bytes, notes=notes)
+    plan = draw(opened, chosen, output, split_bytes=split_bytes, overrides=overrides, notes=notes)
     with (
         output_files(
-            output, plan.files, _fingerprint(checkpoint, plan), overwrite=overwrite, fresh=fresh
+            output, plan.files, _fingerprint(opened, store, plan), overwrite=overwrite, fresh=fresh
         ) as writer,
         lane_kernels(_n_weights_by_type(plan), kernels_dir),
     ):
         if before_writing is not None:
-            before_writing(checkpoint, plan)
+            before_writing(opened, plan)
         left = unfinished(plan.tensors, writer.kept.n_slabs)
         flow = ShardFlow(store, left)
         store.expect(flow.uses, output, plan.n_bytes - writer.n_written)
@@ -125,14 +128,15 @@ def convert(  # noqa: PLR0913 - one for each option
     )
 
 
-def _fingerprint(checkpoint: Checkpoint, plan: Blueprint) -> str:
+def _fingerprint(source: Source, store: ShardStore, plan: Blueprint) -> str:
     """Stands for everything the output depends on; weights by their files' identities."""
     digest = hashlib.sha256()
     for file in plan.files:
         digest.update(file.header)
-    digest.update(json.dumps(checkpoint.config, sort_keys=True).encode())
-    for path in sorted({tensor.path for tensor in checkpoint.tensors.values()}):
-        digest.update(f"{path.name}\n{checkpoint.store.identity(path)}\n".encode())
+    if isinstance(source, Checkpoint):
+        digest.update(json.dumps(source.config, sort_keys=True).encode())
+    for path in sorted({tensor.path for tensor in source.tensors.values()}):
+        digest.update(f"{path.name}\n{store.identity(path)}\n".encode())
     return digest.hexdigest()
 
 

@@ -99,7 +99,7 @@ def _encode(typed: TypedTensor, shards: MappedShards, start: int, stop: int) -> 
     return EncodedSlab(
         typed,
         data,
-        n_weights=rows.size,
+        n_weights=source.n_cols * (stop - start),
         n_source_bytes=source.n_source_bytes // source.n_rows * (stop - start),
         is_last=stop == source.n_rows,
     )

@@ -11,7 +11,7 @@ import mmap
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
@@ -42,6 +42,8 @@ class GgufHeader:
     file_bytes: int
     alignment: int
     modified_ns: int
+    value_spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Where in the file the value of each key starts, at its type, and ends."""
 
     @property
     def missing_bytes(self) -> int:
@@ -62,14 +64,28 @@ class GgufHeader:
             return value
         if not isinstance(value, LazyArray):
             raise refused(self.path, f"{key} is not an array")
+        data = self._read(value.offset, value.n_bytes)
+        reader = HeaderReader(self.path, data, text_budget=MAX_HEADER_BYTES)
+        return reader.items(value.item_type, value.n_items, key)
+
+    def read_encoded(self) -> dict[str, bytes]:
+        """Every value as the file has it, its type in front. Raises: GgufFileError as above."""
+        if not self.value_spans:
+            return {}
+        first = min(start for start, _ in self.value_spans.values())
+        last = max(end for _, end in self.value_spans.values())
+        data = self._read(first, last - first)
+        return {
+            key: data[start - first : end - first] for key, (start, end) in self.value_spans.items()
+        }
+
+    def _read(self, start: int, n_bytes: int) -> bytes:
         with _open(self.path) as file:
             status = os.fstat(file.fileno())
             if (status.st_size, status.st_mtime_ns) != (self.file_bytes, self.modified_ns):
                 raise refused(self.path, "changed since its header was read")
-            file.seek(value.offset)
-            data = file.read(value.n_bytes)
-        reader = HeaderReader(self.path, data, text_budget=MAX_HEADER_BYTES)
-        return reader.items(value.item_type, value.n_items, key)
+            file.seek(start)
+            return file.read(n_bytes)
 
 
 def read_header(path: str | Path, *, allow_truncated: bool = False) -> GgufHeader:
@@ -130,6 +146,7 @@ def _parse(path: Path, view: mmap.mmap, status: os.stat_result) -> GgufHeader:
         file_bytes=status.st_size,
         alignment=alignment,
         modified_ns=status.st_mtime_ns,
+        value_spans=MappingProxyType(reader.value_spans),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from quant.gguf.types import ValueType
 
-Value: TypeAlias = int | float | bool | str | list[str] | list[int] | list[float]
+Value: TypeAlias = int | float | bool | str | bytes | list[str] | list[int] | list[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class TypedValue:
 
     value_type: ValueType
     value: Value
+    """Bytes are a value of any type as it lies in a file."""
     item_type: ValueType | None = None
     """Type of the items of an array, else None."""
 
@@ -68,6 +69,11 @@ class KeyValues:
         """Set an array of signed 32-bit integers, unless it is empty."""
         if value:
             self.items[key] = TypedValue(ValueType.ARRAY, value, ValueType.INT32)
+
+    def encoded(self, key: str, value: bytes) -> None:
+        """Set a value of any type from its bytes in a file, the type in front."""
+        tag, rest = value[:4], value[4:]
+        self.items[key] = TypedValue(ValueType(int.from_bytes(tag, "little")), rest)
 
     def move_behind(self, key: str, other: str) -> None:
         """Make the key the one that follows `other`."""

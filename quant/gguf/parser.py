@@ -57,6 +57,8 @@ class HeaderReader:
     def __init__(self, path: Path, data: mmap.mmap | bytes, *, text_budget: int) -> None:
         self.path = path
         self.pos = 0
+        self.value_spans: dict[str, tuple[int, int]] = {}
+        """Where each value starts, at its type, and ends."""
         self._data = data
         self._text_budget = text_budget
         self._step_budget = MAX_STRINGS_STEPPED_OVER
@@ -88,7 +90,9 @@ class HeaderReader:
             key = self._string(MAX_KEY_BYTES, "a key")
             if not key or key in kv:
                 raise refused(self.path, f"key {key!r} is {'twice there' if key else 'empty'}")
+            start = self.pos
             kv[key] = self._value(key)
+            self.value_spans[key] = (start, self.pos)
         return kv
 
     def tensor_table(self, n_tensors: int, alignment: int) -> tuple[TensorInfo, ...]:

@@ -61,6 +61,8 @@ def file_bytes(header: bytes, tensors: Sequence[TensorEntry]) -> int:
 
 def _typed_value(value: TypedValue) -> bytes:
     tag = struct.pack("<I", value.value_type)
+    if isinstance(value.value, bytes):
+        return tag + value.value
     if value.item_type is None:
         return tag + _bare_value(value.value_type, value.value)
     items = value.value

@@ -16,6 +16,7 @@ source, target, file_type, *changes = sys.argv[1:]
 params = llama_cpp.llama_model_quantize_default_params()
 params.ftype = int(file_type)
 params.nthread = 2
+params.allow_requantize = True
 overrides = [(name.encode(), int(number)) for name, number in zip(changes[::2], changes[1::2])]
 params.tt_overrides = (llama_cpp.llama_model_tensor_override * (len(overrides) + 1))(*overrides)
 sys.exit(llama_cpp.llama_model_quantize(source.encode(), target.encode(), ctypes.byref(params)))
