@@ -120,7 +120,8 @@ def _add_standard(key_values: KeyValues, prefix: str, parameters: Hyperparameter
     key_values.real(f"{prefix}.attention.layer_norm_rms_epsilon", parameters.rms_eps)
     if parameters.n_expert:
         key_values.uint(f"{prefix}.expert_count", parameters.n_expert)
-        key_values.uint(f"{prefix}.expert_used_count", parameters.n_expert_used)
+        if parameters.n_expert_used:
+            key_values.uint(f"{prefix}.expert_used_count", parameters.n_expert_used)
         _add_expert_choice(key_values, prefix, parameters)
 
 

@@ -1,9 +1,8 @@
 """Owns gpt-oss: experts in MXFP4 that stay what they are, attention sinks, biases everywhere.
 
 Gate and up projection take turns in the rows of one matrix. Fine-tunes come in BF16, with every
-expert's matrix turned around. llama.cpp builds in the order of
-windows, the limits of its activation and the softmax over the chosen experts
-(src/models/openai-moe.cpp), so a config that says otherwise is refused.
+expert's matrix turned around. llama.cpp builds the order of windows and the limits of the
+activation in (src/models/openai-moe.cpp), so a config that says otherwise is refused.
 Defaults: transformers, GptOssConfig.
 """
 
@@ -13,12 +12,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from quant.errors import UnsupportedError
-from quant.families.architecture import (
-    VOCABULARY_RULES,
-    Architecture,
-    TensorRule,
-    layer_rule,
-)
+from quant.families.architecture import VOCABULARY_RULES, Architecture, TensorRule, layer_rule
 from quant.families.hyperparameters import Hyperparameters
 from quant.gguf.key_values import KeyValues
 from quant.rows import RowSource, picked_columns, picked_rows, transposed_rows

@@ -55,7 +55,7 @@ class Hyperparameters:
     n_expert: int
     """0 in a dense model."""
     n_expert_used: int
-    """By one token."""
+    """By one token; 0 if config.json does not say."""
     has_own_head_dim: bool
     """Whether config.json states head_dim."""
     n_vocab: int
@@ -135,7 +135,7 @@ def read_hyperparameters(
         n_head_kv=n_head_kv,
         head_dim=head_dim,
         n_expert=n_expert,
-        n_expert_used=_size(values, "num_experts_per_tok", maximum=n_expert) if n_expert else 0,
+        n_expert_used=_n_expert_used(values, n_expert),
         has_own_head_dim=has_own_head_dim,
         n_vocab=_size(values, "vocab_size"),
         rms_eps=_number(values, "rms_norm_eps"),
@@ -146,8 +146,13 @@ def read_hyperparameters(
 
 
 def _n_expert(values: Mapping[str, Any]) -> int:
-    key = next((key for key in _EXPERT_KEYS if key in values), None)
+    key = next((key for key in _EXPERT_KEYS if values.get(key, 0) != 0), None)
     return 0 if key is None else _size(values, key, maximum=_MAX_EXPERTS)
+
+
+def _n_expert_used(values: Mapping[str, Any], n_expert: int) -> int:
+    key = "num_experts_per_tok"
+    return _size(values, key, maximum=n_expert) if n_expert and key in values else 0
 
 
 def _rope(values: Mapping[str, Any]) -> RopeParameters:

@@ -60,6 +60,10 @@ def expected_tensors(
     n_sources = 0
     for rule in architecture.rules:
         per_expert = "{xid}" in rule.source
+        if per_expert and not parameters.n_expert:
+            raise CheckpointDamagedError(
+                f"config.json does not say how many experts a {architecture.name} model has"
+            )
         for bid in rule.layers(parameters) if "{bid}" in rule.source else range(1):
             n_parts = parameters.n_expert if per_expert else 1
             n_sources += n_parts

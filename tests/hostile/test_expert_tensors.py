@@ -122,6 +122,16 @@ def test_fused_experts_without_their_other_half_are_an_error(tmp_path: Path) -> 
     assert "lacks tensor 'model.layers.2.mlp.experts.0.gate_proj.weight'" in error.message
 
 
+def test_a_dense_model_may_say_that_it_has_no_experts(tmp_path: Path) -> None:
+    source = write_family("qwen3", tmp_path)
+    convert(source, tmp_path / "a.gguf", file_type="BF16")
+    change_json(source / "config.json", num_experts=0)
+
+    convert(source, tmp_path / "b.gguf", file_type="BF16")
+
+    assert (tmp_path / "a.gguf").read_bytes() == (tmp_path / "b.gguf").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
