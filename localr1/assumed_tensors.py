@@ -52,7 +52,8 @@ def model_tensors(sizes: Sizes) -> Mapping[str, Dims]:
         "token_embd.weight": matrix,
         "output_norm.weight": (sizes.n_embd,),
     }
-    return tensors if sizes.arch in _TIED else tensors | {"output.weight": matrix}
+    is_encoder = "bert" in sizes.arch or "t5" in sizes.arch
+    return tensors if is_encoder or sizes.arch in _TIED else tensors | {"output.weight": matrix}
 
 
 def layer_tensors(sizes: Sizes, *, has_experts: bool) -> Mapping[str, Dims]:
@@ -121,7 +122,7 @@ def _latent(sizes: Sizes) -> dict[str, Dims]:
 
 
 def _dense(sizes: Sizes) -> dict[str, Dims]:
-    n_embd, n_ff = sizes.n_embd, sizes.n_ff
+    n_embd, n_ff = sizes.n_embd, sizes.n_ff // (2 if sizes.arch == "qwen" else 1)
     down: dict[str, Dims] = {"ffn_down.weight": (n_ff, n_embd)}
     if sizes.arch in _FUSED_GATE:
         return down | {"ffn_up.weight": (n_embd, 2 * n_ff)}

@@ -22,6 +22,8 @@ _CACHED_FROM_START = {"gemma3n": 20}
 """Layers beyond these reuse an earlier cache, whatever the header says."""
 _TOKEN_SHIFTS = 2
 _KDA_KERNEL = 4
+_WKV_HEAD = 64
+"""Of all RWKV models there are; logs do not print it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class _Facts:
 
 def _state_numbers(facts: _Facts, *, n_embd: int, n_head: int) -> int:
     """Of one recurrent layer and one sequence: what is convolved, and the state proper."""
-    if wkv := facts.count("wkv.head_size"):
+    if wkv := facts.count("wkv.head_size", _WKV_HEAD if facts.arch.startswith("rwkv") else 0):
         return facts.count("token_shift_count", _TOKEN_SHIFTS) * n_embd + n_embd * wkv
     if n_cached := facts.count("shortconv.l_cache"):
         return n_embd * (n_cached - 1)

@@ -17,10 +17,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 from localr1.assumed_tensors import Dims, Sizes, layer_tensors, model_tensors
+from localr1.assumed_types import types_by_count
 from localr1.errors import ModelFileError
-from quant.gguf.contents import Scalar, TensorInfo, Value
+from localr1.printed_values import read_printed
+from quant.gguf.contents import TensorInfo, Value
 from quant.gguf.header import GgufHeader
 from quant.gguf.types import TensorType
+from quant.recipe import ModelFacts
 
 _MAX_BYTES = 4 * 1024**2
 _MAX_LAYERS = 512
@@ -53,13 +56,16 @@ class _Reader:
     def __init__(self, text: str, name: str) -> None:
         self._name = name
         self._notices: list[str] = []
+        self._knows_types = False
         document = self._parsed(text)
         self._document = document
         kv = document.get("gguf_kv")
         if not isinstance(kv, dict) or not kv:
             raise self._refused("gguf_kv is no object with key-values")
         self._kv: dict[str, Value] = {
-            str(key): found for key, value in kv.items() if (found := _value(value)) is not None
+            str(key): found
+            for key, value in kv.items()
+            if (found := read_printed(value)) is not None
         }
         self._arch = self._architecture()
         self._kv.setdefault("general.architecture", self._arch)
@@ -84,7 +90,7 @@ class _Reader:
         )
         return Metadata(
             header=header,
-            knows_weights=self._knows_weights(),
+            knows_weights=self._knows_types or self._file_bytes() is not None,
             request=MappingProxyType(request or {}),
             devices=tuple(map(str, devices or ())),
             notices=tuple(self._notices),
@@ -182,24 +188,22 @@ class _Reader:
             has_experts = sizes.n_expert > 0 and i >= n_dense
             for name, shape in layer_tensors(sizes, has_experts=has_experts).items():
                 dims[f"blk.{i}.{name}"] = shape
-        if self._is_tied(len(dims)):
+        if self._is_tied(dims):
             del dims["output.weight"]
         # a layer without heads attends to nothing
         return {name: shape for name, shape in dims.items() if 0 not in shape}
 
-    def _is_tied(self, n_tensors: int) -> bool:
+    def _is_tied(self, dims: Mapping[str, Dims]) -> bool:
         """Whether the counts say that there is no output matrix beside the embedding."""
-        stated = self._document.get("tensor_types")
-        counts = stated.values() if isinstance(stated, dict) else ()
-        return sum(n for n in counts if isinstance(n, int)) == n_tensors - 1
+        n_matrices = sum(_is_quantised(name, shape) for name, shape in dims.items())
+        return "output.weight" in dims and sum(self._counts().values()) == n_matrices - 1
 
     def _tensors(self, dims: Mapping[str, Dims]) -> dict[str, tuple[Dims, str, int]]:
         """Dimensions, type and bytes of each tensor."""
-        kinds = self._matrix_types()
-        if len(kinds) == 1:
-            kind = kinds[0]
+        types = self._types(dims)
+        if types is not None:
             return {
-                name: (shape, *_typed(shape, kind if _is_matrix(name, shape) else TensorType.F32))
+                name: (shape, types[name].name, types[name].n_bytes(math.prod(shape)))
                 for name, shape in dims.items()
             }
         n_numbers = sum(map(math.prod, dims.values()))
@@ -209,17 +213,34 @@ class _Reader:
             for name, shape in dims.items()
         }
 
-    def _matrix_types(self) -> list[TensorType]:
-        stated = self._document.get("tensor_types")
-        if stated is None:
-            return []
+    def _types(self, dims: Mapping[str, Dims]) -> Mapping[str, TensorType] | None:
+        counts = self._counts()
+        if not counts:
+            return None
+        facts = ModelFacts(
+            architecture=self._arch,
+            n_layer=self._count("block_count"),
+            n_head=self._count("attention.head_count"),
+            n_head_kv=self._count("attention.head_count_kv", self._count("attention.head_count")),
+            n_expert=self._count("expert_count", 0),
+        )
+        found = types_by_count(dims, counts, facts)
+        if found is None and len(counts) == 1:
+            kind = TensorType[next(iter(counts))]
+            found = {name: _fitting(name, shape, kind) for name, shape in dims.items()}
+        self._knows_types = found is not None
+        return found
+
+    def _counts(self) -> dict[str, int]:
+        """Number of tensors by type, but F32: vectors are always."""
+        stated = self._document.get("tensor_types") or {}
         if not isinstance(stated, dict):
             raise self._refused("tensor_types is no object of counts by type")
-        names = {str(name).upper() for name in stated} - {"F32"}
-        unknown = names - set(TensorType.__members__)
+        counts = {str(name).upper(): n for name, n in stated.items() if isinstance(n, int)}
+        unknown = counts.keys() - TensorType.__members__.keys()
         if unknown:
             raise self._refused(f"the tensor type {min(unknown)[:40]} is unknown")
-        return [TensorType[name] for name in sorted(names)]
+        return {name: n for name, n in counts.items() if name != "F32"}
 
     def _file_bytes(self) -> int | None:
         value = self._document.get("file_bytes")
@@ -229,17 +250,15 @@ class _Reader:
             raise self._refused(f"file_bytes is {str(value)[:40]}, no positive whole number")
         return value
 
-    def _knows_weights(self) -> bool:
-        return self._file_bytes() is not None or len(self._matrix_types()) == 1
 
-
-def _typed(shape: Dims, kind: TensorType) -> tuple[str, int]:
-    fitting = kind if shape[0] % kind.block_weights == 0 else TensorType.F16
-    return fitting.name, fitting.n_bytes(math.prod(shape))
-
-
-def _is_matrix(name: str, shape: Dims) -> bool:
+def _is_quantised(name: str, shape: Dims) -> bool:
     return len(shape) > 1 and name.endswith(".weight") and "ffn_gate_inp" not in name
+
+
+def _fitting(name: str, shape: Dims, kind: TensorType) -> TensorType:
+    if not _is_quantised(name, shape):
+        return TensorType.F32
+    return kind if shape[0] % kind.block_weights == 0 else TensorType.F16
 
 
 def _laid_out(tensors: Mapping[str, tuple[Dims, str, int]]) -> tuple[TensorInfo, ...]:
@@ -248,37 +267,3 @@ def _laid_out(tensors: Mapping[str, tuple[Dims, str, int]]) -> tuple[TensorInfo,
         rows.append(TensorInfo(name, type_name, dims, offset, n_bytes))
         offset += -(-n_bytes // _ALIGNMENT) * _ALIGNMENT
     return tuple(rows)
-
-
-def _value(value: object) -> Value | None:
-    """A value as a header would have it, from what JSON or a log makes of it."""
-    if isinstance(value, list):
-        items = tuple(item for item in map(_scalar, value) if item is not None)
-        return items if len(items) == len(value) else None
-    if isinstance(value, str) and value.startswith("["):
-        return _printed_list(value)
-    return _scalar(value)
-
-
-def _scalar(value: object) -> Scalar | None:
-    if isinstance(value, str) and value in {"true", "false"}:
-        return value == "true"
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, bool | int | float | str) else None
-
-
-def _printed_list(text: str) -> tuple[Scalar, ...] | None:
-    """A list as printed; one that was cut short goes on with the shortest period it shows."""
-    inner = text.strip("[] ")
-    parts = [part.strip() for part in inner.split(",") if part.strip() and "..." not in part]
-    try:
-        items = tuple(json.loads(part) for part in parts)
-    except ValueError:
-        return None
-    if "..." not in text or not items:
-        return items
-    period = next(
-        n for n in range(1, len(items) + 1) if all(a == items[i % n] for i, a in enumerate(items))
-    )
-    return tuple(items[i % period] for i in range(_MAX_LAYERS))

@@ -12,6 +12,7 @@ from dataclasses import replace
 from backends.cache_types import cache_type
 from localr1.model_card import ModelCard
 from localr1.plan.decoder_graph import GraphShape, decoder_graph, layer_tensors
+from localr1.plan.engine_version import casts_masks
 from localr1.plan.graph import F32, peak_bytes
 from localr1.plan.kv_cache import effective_ubatch, n_cells
 from localr1.plan.request import PlanRequest
@@ -60,6 +61,7 @@ def _shape(card: ModelCard, request: PlanRequest, n_ctx: int) -> GraphShape:
         flash_attn=request.uses_flash_attn,
         rotates_k=_is_rotated(request.type_k, card.head_dim_k),
         rotates_v=_is_rotated(request.type_v, card.head_dim_v),
+        casts_masks=casts_masks(request.engine_build, flash_attn=request.uses_flash_attn),
         k_block=(k_type.block_elements, k_type.block_bytes),
     )
 

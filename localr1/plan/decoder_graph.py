@@ -48,6 +48,8 @@ class GraphShape:
     rotates_k: bool
     """Quantised keys are rotated before they are stored (a Hadamard matrix per head)."""
     rotates_v: bool
+    casts_masks: bool = False
+    """Masks are made in single precision, and flash attention gets a copy in half."""
     k_block: tuple[int, int]
     """Numbers in a block of the cache's K type, and its bytes."""
 
@@ -105,9 +107,11 @@ class _Builder:
         card, shape = self._card, self._shape
         v_width = max(n * dim for n, dim in zip(card.n_head_kv, card.head_dim_v, strict=True))
         v_items = 1 if shape.flash_attn else v_width  # without flash attention V lies transposed
-        mask_bytes = F16 if shape.flash_attn else F32
+        mask = Tensor((n_cells, shape.n_tokens), F16 if shape.flash_attn else F32)
+        if shape.casts_masks:
+            mask = Tensor(mask.dims, F16, sources=(Tensor(mask.dims, F32),))
         return _Inputs(
-            mask=Tensor((n_cells, shape.n_tokens), mask_bytes),
+            mask=mask,
             k_index=Tensor((shape.n_tokens,), I64),
             v_index=Tensor((shape.n_tokens * v_items,), I64),
             k_rotation=_rotation(_largest_power(card.head_dim_k[0])) if shape.rotates_k else None,

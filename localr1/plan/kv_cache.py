@@ -11,26 +11,38 @@ from collections.abc import Iterable
 from backends.cache_types import cache_type
 from backends.errors import UnsupportedParametersError
 from localr1.model_card import ModelCard
+from localr1.plan.engine_version import cell_step, has_windowed_caches, shares_cells
 from localr1.plan.request import PlanRequest
 
 CELL_STEP = 256
 """llama.cpp rounds every cache up to this many cells."""
 
 
-def padded_cells(n_tokens: int) -> int:
-    """The context as llama.cpp rounds it."""
-    return -(-n_tokens // CELL_STEP) * CELL_STEP
+def padded_cells(n_tokens: int, request: PlanRequest | None = None) -> int:
+    """The context as llama.cpp rounds it; a request may be for an older one."""
+    step = CELL_STEP
+    if request is not None:
+        step = cell_step(request.engine_build, flash_attn=request.uses_flash_attn)
+    return -(-n_tokens // step) * step
+
+
+def n_rows_of_cells(request: PlanRequest) -> int:
+    """1 if all sequences share the cells of a layer, else one row of cells for each."""
+    is_shared = request.kv_unified or shares_cells(request.engine_build)
+    return 1 if is_shared else request.n_seq_max
 
 
 def n_cells(card: ModelCard, request: PlanRequest, n_ctx: int, *, is_swa: bool) -> int:
-    """Cells of one layer for one sequence.
+    """Cells of one layer in one row of them.
 
-    A sliding-window layer needs the window and one batch, unless the request wants it full-size.
+    A sliding-window layer needs the windows and one batch, unless the request wants it full-size.
     """
-    every_token = padded_cells(padded_cells(n_ctx) // request.n_seq_max)
-    if not is_swa or request.swa_full:
+    n_rows = n_rows_of_cells(request)
+    every_token = padded_cells(padded_cells(n_ctx, request) // n_rows, request)
+    if not is_swa or request.swa_full or not has_windowed_caches(request.engine_build):
         return every_token
-    return padded_cells(min(every_token, card.n_swa + effective_ubatch(request, n_ctx)))
+    n_windowed = card.n_swa * request.n_seq_max // n_rows + effective_ubatch(request, n_ctx)
+    return padded_cells(min(every_token, n_windowed), request)
 
 
 def effective_ubatch(request: PlanRequest, n_ctx: int) -> int:
@@ -62,7 +74,8 @@ def kv_bytes_per_layer(card: ModelCard, request: PlanRequest, n_ctx: int) -> tup
         if not card.has_kv[i_layer]:
             sizes.append(0)
             continue
-        cells = n_cells(card, request, n_ctx, is_swa=card.is_swa[i_layer]) * request.n_seq_max
+        cells = n_cells(card, request, n_ctx, is_swa=card.is_swa[i_layer])
+        cells *= n_rows_of_cells(request)
         k_width = card.n_head_kv[i_layer] * card.head_dim_k[i_layer]
         v_width = card.n_head_kv[i_layer] * card.head_dim_v[i_layer]
         if v_width and not request.uses_flash_attn:

@@ -13,11 +13,11 @@ from typing import Any
 from backends.device import DeviceKind
 from backends.parameters import LoadRequest
 from localr1.model_card import ModelCard
+from localr1.plan.engine_version import engine_name
 from localr1.plan.hardware import Range
 from localr1.plan.offload import Split
 from localr1.plan.request import PlanRequest
 
-MIRRORED_ENGINE = "llama-cpp-python 0.3.36"
 """The version whose sizes the formulas repeat."""
 
 
@@ -234,7 +234,7 @@ class MemoryPlan:
                 "n_gpu_layers": self.n_gpu_layers,
                 "swa_full": request.swa_full,
                 "mmap": request.use_mmap,
-                "engine": MIRRORED_ENGINE,
+                "engine": engine_name(self.request.engine_build),
             },
             "devices": [device.to_json() for device in self.devices],
             "host": self.host.to_json(),

@@ -7,7 +7,7 @@ layer stays on the host, the last layers go to the GPUs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 from backends.device import Device, DeviceKind
@@ -86,6 +86,9 @@ class Placer:
         # none of them depends on the split, and a search asks for many splits
         self._on_gpu = lru_cache(partial(gpu_compute_bytes, card, request))
         self._on_cpu = lru_cache(partial(cpu_compute_bytes, card, request))
+        # a matrix is there while it is multiplied with, which is never while attention runs
+        no_scores = replace(request, flash_attn="on")
+        self._streaming = lru_cache(partial(gpu_compute_bytes, card, no_scores))
         self._kv_bytes = lru_cache(partial(kv_bytes_per_layer, card, request))
         self._state_bytes = state_bytes_per_layer(card, request)
 
@@ -166,7 +169,7 @@ class Placer:
             weights_bytes=span_bytes(tensors) if is_mapped else total_bytes(tensors),
             kv_bytes=_of_layers(self._kv_bytes(n_ctx), layers),
             recurrent_bytes=_of_layers(self._state_bytes, layers),
-            compute_bytes=self._on_gpu(n_ctx) + streamed_bytes,
+            compute_bytes=max(self._on_gpu(n_ctx), self._streaming(n_ctx) + streamed_bytes),
             output_bytes=0,
             overhead_bytes=self._driver_bytes(gpu),
             layers=(layers[0], layers[-1]),

@@ -32,7 +32,11 @@ class PlanRequest:
     n_host_experts: int | None = None
     """Keep the experts of that many first layers on the host; None keeps as few as must be."""
     swa_full: bool = False
+    kv_unified: bool = False
+    """All sequences share the cells, instead of each having its part."""
     use_mmap: bool = True
+    engine_build: int | None = None
+    """llama.cpp's build number if it is another version than the one that is mirrored."""
     device: str | None = None
     """A device name or kind, or several names; None means the best there is."""
 

@@ -47,7 +47,7 @@ class Solver:
         if wanted == "max":
             return self.max_ctx() or min(_SHOWN_CTX, self._longest)
         if wanted is not None:
-            return padded_cells(wanted)
+            return padded_cells(wanted, self.request)
         for lengths in (_PREFERRED_CTX, _SHORT_CTX):
             choices = sorted({min(n_ctx, self._longest) for n_ctx in lengths}, reverse=True)
             for verdict in (Verdict.FITS, Verdict.FITS_WITH_OFFLOAD):

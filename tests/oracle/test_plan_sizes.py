@@ -115,10 +115,13 @@ def _assert_sizes_equal(model: Path, requests: list[dict[str, Any]]) -> None:
         assert planned == pytest.approx(found, abs=2 * _ROUNDING_MIB, rel=0), request
 
 
+@pytest.mark.parametrize("kv_unified", [False, True])
 @pytest.mark.parametrize("n_seq_max", [2, 3])
-def test_several_sequences_share_the_context(tmp_path: Path, n_seq_max: int) -> None:
+def test_several_sequences_share_the_context(
+    tmp_path: Path, n_seq_max: int, *, kv_unified: bool
+) -> None:
     model = write_dense(tmp_path / "model.gguf", DenseShape(arch="gemma3", n_swa=512, n_layer=6))
-    request = {**_REQUESTS[0], "n_ctx": 6000, "n_seq_max": n_seq_max}
+    request = {**_REQUESTS[0], "n_ctx": 6000, "n_seq_max": n_seq_max, "kv_unified": kv_unified}
 
     (sizes,) = llama_sizes(model, [request])
 

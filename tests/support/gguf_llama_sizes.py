@@ -79,6 +79,7 @@ def _context_params(c: Any, request: dict[str, Any]) -> Any:
     params.flash_attn_type = {"auto": -1, "off": 0, "on": 1}[request["flash_attn"]]
     params.type_k = _TYPE_IDS[request["type_k"]]
     params.type_v = _TYPE_IDS[request["type_v"]]
+    params.kv_unified = request.get("kv_unified", False)
     params.swa_full = request.get("swa_full", False)
     return params
 

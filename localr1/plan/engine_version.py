@@ -1,0 +1,45 @@
+"""Owns what other versions of llama.cpp did differently from the one this planner mirrors.
+
+A published load, or another program's engine, may be older. Build numbers are those of the tags
+around the pull request that is named; None is the pinned version.
+"""
+
+from __future__ import annotations
+
+_MIRRORED_ENGINE = "llama-cpp-python 0.3.36"
+
+_LESS_PADDING = 2883  # pull request 7257, May 2024: 32 cells without flash attention
+_SEPARATE_SEQUENCES = 5918  # pull request 14363, July 2025: each sequence has its part of the cells
+_NO_PADDING = 6872  # pull request 16812, October 2025
+_PADDING_AGAIN = 6988  # pull request 17046, November 2025
+_HALF_MASKS = 9200  # pull request 23764, end of May 2026: masks in half precision from the start
+_WINDOWED_CACHE = 5429  # pull request 13194, May 2025: small caches for sliding windows
+
+
+def engine_name(build: int | None) -> str:
+    """What the plan is for, in words."""
+    return _MIRRORED_ENGINE if build is None else f"llama.cpp b{build}"
+
+
+def cell_step(build: int | None, *, flash_attn: bool) -> int:
+    """The number of cells that a cache is rounded up to."""
+    if build is None or build >= _PADDING_AGAIN or build < _LESS_PADDING:
+        return 256
+    if build >= _NO_PADDING:
+        return 1
+    return 256 if flash_attn else 32
+
+
+def shares_cells(build: int | None) -> bool:
+    """Whether all sequences live in one row of cells, whatever is asked for."""
+    return build is not None and build < _SEPARATE_SEQUENCES
+
+
+def has_windowed_caches(build: int | None) -> bool:
+    """Whether layers with a sliding window cache the window only."""
+    return build is None or build >= _WINDOWED_CACHE
+
+
+def casts_masks(build: int | None, *, flash_attn: bool) -> bool:
+    """Whether masks are made in single precision and turned into half for flash attention."""
+    return flash_attn and build is not None and build < _HALF_MASKS
