@@ -81,13 +81,15 @@ def _hub_source(
     access = hub_access(os.environ)
     fetching = _Fetching(output)
     output.narrate(f"asking {access.host} for {name}")
+    if delete_shards:
+        output.narrate("shards will be deleted, so the result cannot be compared with them")
     with hub_checkpoint(
         name,
         access,
         cache_dir(),
         deletes=delete_shards,
         on_wait=fetching.waiting,
-        sleep=time.sleep,
+        sleep=fetching.sleep,
     ) as found:
         fetching.shards = found.shards
         output.detail(f"commit {found.commit}, in {found.directory}")
@@ -109,6 +111,11 @@ class _Fetching:
         self._output = output
         self._started_s = self._told_s = time.monotonic()
         self._bytes_before = -1
+
+    def sleep(self, seconds: float) -> None:
+        """Before another attempt to get the first answers."""
+        self._output.narrate(f"the hub does not answer as it should; again in {seconds:.0f} s")
+        time.sleep(seconds)
 
     def waiting(self, progress: FetchProgress) -> None:
         """The conversion has nothing to do but wait."""
