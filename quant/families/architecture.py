@@ -28,6 +28,7 @@ _MODULES = {
     "GptOssForCausalLM": "quant.families.gpt_oss",
     "GraniteForCausalLM": "quant.families.granite",
     "LlamaForCausalLM": "quant.families.llama",
+    "Mistral3ForConditionalGeneration": "quant.families.mistral3",
     "MistralForCausalLM": "quant.families.mistral",
     "MixtralForCausalLM": "quant.families.mixtral",
     "Olmo2ForCausalLM": "quant.families.olmo2",

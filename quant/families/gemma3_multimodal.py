@@ -1,23 +1,15 @@
-"""Owns Gemma 3 that also sees: the part for text is Gemma 3, the part for pictures is left out.
+"""Owns Gemma 3 that also sees, of which the part for text is Gemma 3.
 
-llama.cpp keeps what sees in a file of its own (mmproj), which is not made here. config.json nests
-the part for text and leaves out what is as usual. Defaults: transformers, Gemma3TextConfig.
+config.json nests that part and leaves out what is as usual. Defaults: transformers,
+Gemma3TextConfig.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from quant.families.architecture import LeftOut
 from quant.families.gemma3 import ARCHITECTURE as GEMMA3
-from quant.families.hyperparameters import Hyperparameters
-
-_FOR_PICTURES = ("vision_tower.", "multi_modal_projector.")
-
-
-def _is_for_pictures(name: str, _parameters: Hyperparameters) -> bool:
-    return name.removeprefix("model.").startswith(_FOR_PICTURES)
-
+from quant.families.pictures import PICTURES
 
 ARCHITECTURE = replace(
     GEMMA3,
@@ -29,5 +21,5 @@ ARCHITECTURE = replace(
         "vocab_size": 262208,
     },
     part="language_model.",
-    left_out=(LeftOut(_is_for_pictures, "the part that sees pictures is left out ({n} tensors)"),),
+    left_out=(PICTURES,),
 )

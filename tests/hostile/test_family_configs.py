@@ -17,6 +17,16 @@ _YARN = {
     "original_max_position_embeddings": 4096,
     "mscale_all_dim": 0.707,
 }
+_MINISTRAL = {
+    "model_type": "ministral3",
+    "head_dim": 32,
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "num_attention_heads": 4,
+    "num_hidden_layers": 3,
+    "num_key_value_heads": 2,
+    "vocab_size": 1024,
+}
 _LONG_ROPE = {"type": "longrope", "long_factor": [1.0] * 16, "short_factor": [1.0] * 16}
 
 
@@ -52,6 +62,9 @@ _LONG_ROPE = {"type": "longrope", "long_factor": [1.0] * 16, "short_factor": [1.
         ("gpt_oss", {"num_local_experts": 5}, "_blocks' is [6, "),
         ("mixtral", {"num_local_experts": "8"}, "num_local_experts"),
         ("mixtral", {"num_experts_per_tok": 9}, "num_experts_per_tok"),
+        ("ministral3", {"text_config": _MINISTRAL}, "default rope scaling"),
+        ("ministral3", {"text_config": _MINISTRAL | {"rope_scaling": _YARN}}, "llama_4_scaling"),
+        ("ministral3", {"text_config": _MINISTRAL | {"model_type": "mistral4"}}, "is mistral4"),
         ("deepseek_lite", {"num_hidden_layers": 28}, "only with 26 or 27 layers"),
         ("deepseek_lite", {"q_lora_rank": 64}, "only with 26 or 27 layers"),
         ("deepseek_lite", {"moe_layer_freq": 2}, "moe_layer_freq"),
