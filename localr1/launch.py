@@ -15,6 +15,7 @@ from typing import Protocol
 from backends.dispatch import choose_devices, cpu_fallback, engine_parameters
 from backends.machine import Machine, host_facts
 from backends.parameters import EngineParameters
+from localr1.calibration.here import known_here
 from localr1.chat.session import ChatSession, EngineLike, OpenedModel, SessionOptions
 from localr1.errors import DoesNotFitError, EngineDiedError, EngineError
 from localr1.events import Event, Load, Notice, Progress
@@ -116,7 +117,13 @@ class Launch:
         )
 
     def _plan(self, info: EngineInfo) -> MemoryPlan:
-        return make_plan(self.card, self.options.plan_request(), info.devices, read_host_memory())
+        return make_plan(
+            self.card,
+            self.options.plan_request(),
+            info.devices,
+            read_host_memory(),
+            known_here(info.devices, info.llama_cpp_python),
+        )
 
     def _parameters(self, plan: MemoryPlan, info: EngineInfo) -> EngineParameters:
         request = replace(plan.load_request(str(self.path)), n_threads=self.options.n_threads)

@@ -22,7 +22,7 @@ HOST = "CPU"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """How fast a device works through a model. Slower comes first in every range of rates."""
+    """How fast a device works through a model."""
 
     bytes_per_s: Range
     """Weights and cache read while one token is computed."""

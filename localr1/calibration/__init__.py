@@ -1,0 +1,1 @@
+"""How fast this machine is: a measured copy, and a small measured decode per type of weights."""

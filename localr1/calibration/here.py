@@ -1,0 +1,55 @@
+"""Owns what is known of the devices of this machine: measured, or by their data sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from backends.device import Device, DeviceKind
+from localr1.calibration.measure import last_measured
+from localr1.hardware.catalogue import profiles
+from localr1.hardware.efficiency import sheet_rate
+from localr1.hardware.profile import Profile
+from localr1.plan.hardware import HOST, Known
+
+
+def known_here(devices: Iterable[Device], llama_cpp_python: str) -> dict[str, Known]:
+    """Rates of the devices that could be told, by their names."""
+    known = {}
+    measured = last_measured(llama_cpp_python)
+    if measured is not None:
+        known[HOST] = Known(rate=measured.rate())
+    for device in devices:
+        profile = profile_of(device)
+        if profile is not None:
+            known[device.name] = Known(rate=sheet_rate(profile))
+    return known
+
+
+def profile_of(device: Device) -> Profile | None:
+    """The data sheet of a GPU by what its driver calls it, and by its memory."""
+    if device.kind is DeviceKind.CPU:
+        return None
+    words = device.description.lower().replace("laptop gpu", "laptop").split()
+    fitting = [
+        profile
+        for profile in profiles().values()
+        if profile.kind is device.kind and _is_named(profile, words)
+    ]
+    return max(
+        fitting,
+        key=lambda profile: (
+            len(_name_words(profile)),
+            -abs(profile.memory_bytes - device.total_bytes),
+        ),
+        default=None,
+    )
+
+
+def _is_named(profile: Profile, words: list[str]) -> bool:
+    """`m1-max-64gb` is named by "Apple M1 Max", `rtx-4070-ti` by "NVIDIA GeForce RTX 4070 Ti"."""
+    name = _name_words(profile)
+    return all(word in words for word in name) and ("laptop" in words) == ("laptop" in name)
+
+
+def _name_words(profile: Profile) -> list[str]:
+    return [word for word in profile.name.split("-") if not word.endswith("gb")]

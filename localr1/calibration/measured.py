@@ -1,0 +1,116 @@
+"""Owns what was measured on this machine, how it becomes a rate, and its form on the disk. Pure.
+
+A range goes from the median to the fastest of the tokens that were timed: on a quiet machine the
+two are close, on a busy one the range says so.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from localr1.plan.hardware import Range, Rate
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What a measurement holds for: measured elsewhere or otherwise, it says nothing."""
+
+    processor: str
+    n_threads: int
+    llama_cpp_python: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """One decode of a model that is nothing but weights."""
+
+    n_bytes: int
+    """Weights that each token reads."""
+    n_weights: int
+    token_s: tuple[float, ...]
+    n_prompt: int
+    prompt_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """The processor of one machine."""
+
+    identity: Identity
+    copy_bytes_per_s: Range
+    layer_s: Range
+    weight_bytes_per_s: Mapping[str, Range]
+    flops: Range
+
+    def rate(self) -> Rate:
+        """As the planner takes it. The cache is read at most as fast as memory is copied."""
+        slowest = min((low for low, _ in self.weight_bytes_per_s.values()), default=0.0)
+        lowest, highest = self.copy_bytes_per_s
+        return Rate(
+            bytes_per_s=(min(lowest, slowest) or lowest, highest),
+            layer_s=self.layer_s,
+            flops=self.flops,
+            weight_bytes_per_s=self.weight_bytes_per_s,
+            source="measured on this machine",
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """One document, for the cache."""
+        return {"version": _VERSION, **asdict(self)}
+
+
+def from_json(document: Any, identity: Identity) -> Measured | None:
+    """What `to_json` wrote; None if it is of another machine or version, or no such document."""
+    try:
+        if document["version"] != _VERSION or document["identity"] != asdict(identity):
+            return None
+        return Measured(
+            identity=identity,
+            copy_bytes_per_s=_range(document["copy_bytes_per_s"]),
+            layer_s=_range(document["layer_s"]),
+            weight_bytes_per_s={
+                str(name): _range(pair) for name, pair in document["weight_bytes_per_s"].items()
+            },
+            flops=_range(document["flops"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def measured_from(
+    identity: Identity,
+    *,
+    copies_per_s: Sequence[float],
+    timings: Mapping[str, Timing],
+    layer_token_s: Sequence[float],
+    n_layer: int,
+) -> Measured:
+    """Rates from times.
+
+    `copies_per_s` are bytes moved per second in several tries, `timings` go by type of weights,
+    `layer_token_s` are the times per token of a model so small that its `n_layer` layers, not its
+    bytes, take the time.
+    """
+    flops = [2 * t.n_weights * t.n_prompt / t.prompt_s for t in timings.values()]
+    return Measured(
+        identity=identity,
+        copy_bytes_per_s=(statistics.median(copies_per_s), max(copies_per_s)),
+        layer_s=(min(layer_token_s) / n_layer, statistics.median(layer_token_s) / n_layer),
+        weight_bytes_per_s={
+            name: (t.n_bytes / statistics.median(t.token_s), t.n_bytes / min(t.token_s))
+            for name, t in timings.items()
+        },
+        flops=(min(flops), max(flops)),
+    )
+
+
+def _range(pair: Any) -> Range:
+    low, high = (float(value) for value in pair)
+    if not 0 < low <= high < float("inf"):
+        raise ValueError(pair)
+    return low, high

@@ -1,0 +1,55 @@
+"""Owns what the verb `plan` finds out about this machine: devices, memory, and how fast it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from localr1.cli.output import Output
+from localr1.errors import EngineStartError
+from localr1.hardware.machine import PlannedMachine
+
+if TYPE_CHECKING:
+    from localr1.model_card import ModelCard
+    from localr1.worker.host import Engine
+
+_WORTH_MEASURING = 0.02  # of the bytes of a model; norms and the like are less
+
+
+def find_this_machine(output: Output, card: ModelCard, *, calibrates: bool) -> PlannedMachine:
+    """What the engine finds; nothing but the processor if it does not come up.
+
+    With `calibrates` it is first measured how fast the types of weights of `card` are read.
+    """
+    from localr1.calibration.here import known_here
+    from localr1.plan.host_memory import read_host_memory
+    from localr1.worker.host import Engine
+
+    try:
+        engine = Engine.start()
+    except EngineStartError as exc:
+        output.narrate(f"note: planned for the processor only; {exc.message}")
+        return PlannedMachine(devices=(), host=read_host_memory(), known={}, notices=())
+    try:
+        if calibrates:
+            _calibrate(output, engine, card)
+        info = engine.info
+    finally:
+        engine.close()
+    known = known_here(info.devices, info.llama_cpp_python)
+    notices = () if known else ("the speed of this machine is not known yet; say --calibrate",)
+    return PlannedMachine(
+        devices=info.devices, host=read_host_memory(), known=known, notices=notices
+    )
+
+
+def _calibrate(output: Output, engine: Engine, card: ModelCard) -> None:
+    from localr1.calibration.measure import measure
+
+    n_bytes: Counter[str] = Counter()
+    for tensor in card.tensors:
+        n_bytes[tensor.type_name] += tensor.n_bytes
+    names = [name for name, size in n_bytes.items() if size > _WORTH_MEASURING * n_bytes.total()]
+    output.narrate(f"measuring {', '.join(names)} ...", style="dim")
+    for name, (lowest, highest) in measure(engine, names).weight_bytes_per_s.items():
+        output.detail(f"{name}: {lowest / 1e9:.1f} to {highest / 1e9:.1f} GB/s")

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from backends.device import Device, DeviceKind
+from localr1.calibration.here import known_here, profile_of
+
+
+@pytest.mark.parametrize(
+    ("kind", "description", "gib", "name"),
+    [
+        (DeviceKind.CUDA, "NVIDIA GeForce RTX 4090", 24, "rtx-4090"),
+        (DeviceKind.CUDA, "NVIDIA GeForce RTX 4070 Ti SUPER", 16, "rtx-4070-ti-super"),
+        (DeviceKind.CUDA, "NVIDIA GeForce RTX 4070", 12, "rtx-4070"),
+        (DeviceKind.CUDA, "NVIDIA GeForce RTX 4070 Laptop GPU", 8, "rtx-4070-laptop"),
+        (DeviceKind.CUDA, "NVIDIA GeForce RTX 3060", 12, "rtx-3060"),
+        (DeviceKind.CUDA, "NVIDIA GeForce RTX 3060", 8, "rtx-3060-8gb"),
+        (DeviceKind.ROCM, "AMD Radeon RX 7900 XTX", 24, "rx-7900-xtx"),
+        (DeviceKind.METAL, "Apple M1 Max", 48, "m1-max-64gb"),
+        (DeviceKind.METAL, "Apple M1", 11, "m1-8gb"),
+        (DeviceKind.CUDA, "NVIDIA H100 80GB HBM3", 80, None),
+        (DeviceKind.CPU, "NVIDIA GeForce RTX 4090", 24, None),
+    ],
+)
+def test_a_gpu_is_known_by_what_its_driver_calls_it(
+    kind: DeviceKind, description: str, gib: int, name: str | None
+) -> None:
+    found = profile_of(Device("a device", kind, description, gib * 2**30, gib * 2**30))
+
+    assert (None if found is None else found.name) == name
+
+
+def test_a_machine_nobody_measured_is_known_by_its_cards_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    monkeypatch.setenv("LOCALR1_HOME", str(tmp_path))
+    card = Device("CUDA0", DeviceKind.CUDA, "NVIDIA GeForce RTX 3060", 12 * 2**30, 11 * 2**30)
+
+    known = known_here([card], "0.3.36")
+
+    assert list(known) == ["CUDA0"]
