@@ -1,0 +1,83 @@
+"""Owns what `plan` plans: a model file, or the metadata of one in JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+from localr1.cli.output import Output
+from localr1.errors import UsageError
+from localr1.model_options import ModelOptions
+
+if TYPE_CHECKING:
+    from localr1.model_card import ModelCard
+    from localr1.plan.request import PlanRequest
+
+_MAX_CHARS = 4 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model and how it shall be loaded."""
+
+    card: ModelCard
+    request: PlanRequest
+    devices: tuple[str, ...] = ()
+    """Names of profiles that came with the metadata."""
+    notices: tuple[str, ...] = ()
+    knows_weights: bool = True
+
+    def shown(self, document: dict[str, Any]) -> dict[str, Any]:
+        """The JSON of a plan, without weights where nobody said how big they are."""
+        if not self.knows_weights:
+            for place in (*document["devices"], document["host"]):
+                place["weights_bytes"] = None
+        return document
+
+
+def read_subject(
+    output: Output, model: str | None, metadata: TextIO | None, options: ModelOptions
+) -> Subject:
+    """What the command line asked to be planned.
+
+    Raises: UsageError unless exactly one of both was given; what the file or the JSON deserves.
+    """
+    if model is not None and metadata is None:
+        return _from_file(output, model, options)
+    if model is None and metadata is not None:
+        return _from_json(metadata)
+    raise UsageError("give either a MODEL or --metadata", hint="see localr1 plan --help")
+
+
+def _from_file(output: Output, model: str, options: ModelOptions) -> Subject:
+    from localr1.model_card import ModelCard
+    from localr1.models import resolve
+    from quant.gguf.header import read_header
+
+    path = resolve(model, on_progress=lambda done, all_: output.progress("converting", done, all_))
+    header = read_header(path, allow_truncated=True)
+    if header.missing_bytes:
+        output.narrate(f"note: {path} is cut off, {header.missing_bytes} bytes are missing")
+    return Subject(ModelCard.from_header(header), options.plan_request())
+
+
+def _from_json(metadata: TextIO) -> Subject:
+    from localr1.metadata import read_metadata
+    from localr1.metadata_request import read_request
+    from localr1.model_card import ModelCard
+
+    try:
+        text = metadata.read(_MAX_CHARS + 1)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"{metadata.name} cannot be read as text: {exc}") from exc
+    found = read_metadata(text, metadata.name)
+    notices = found.notices
+    if not found.knows_weights:
+        notices += ("neither file_bytes nor tensor_types say how big the weights are: not counted",)
+    return Subject(
+        card=ModelCard.from_header(found.header),
+        request=read_request(found.request),
+        devices=found.devices,
+        notices=notices,
+        knows_weights=found.knows_weights,
+    )
