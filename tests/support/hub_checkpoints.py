@@ -7,17 +7,21 @@ import math
 import shutil
 from pathlib import Path
 
-from tests.support.checkpoint_files import read_safetensors, write_safetensors
+from tests.support.checkpoint_families import family_names, write_family
+from tests.support.checkpoint_files import StoredArray, read_safetensors, write_safetensors
 from tests.support.checkpoint_zoo import write_checkpoint
 from tests.support.hub_server import FakeHub
 
 
 def sharded_checkpoint(parent: Path, n_shards: int, kind: str = "odd_rows") -> Path:
     """A checkpoint in so many shards, its last tensors first: as bad an order as there is."""
-    whole = write_checkpoint(kind, parent / "whole")
+    write = write_family if kind in family_names() else write_checkpoint
+    whole = write(kind, parent / "whole")
     directory = parent / "local" / "odd-rows"
-    shutil.copytree(whole, directory, ignore=shutil.ignore_patterns("*.safetensors"))
-    arrays = read_safetensors(whole / "model.safetensors")
+    shutil.copytree(whole, directory, ignore=shutil.ignore_patterns("*.safetensors*"))
+    arrays: dict[str, StoredArray] = {}
+    for path in sorted(whole.glob("*.safetensors")):
+        arrays |= read_safetensors(path)
     names = sorted(arrays, reverse=True)
     per_shard = math.ceil(len(names) / n_shards)
     weight_map: dict[str, str] = {}

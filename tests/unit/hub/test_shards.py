@@ -51,6 +51,18 @@ def test_shards_are_fetched_once_and_one_at_a_time(
     assert len(fetched) == len(set(fetched)) == 5
 
 
+@pytest.mark.parametrize("kind", ["fp8", "qwen3moe"])
+def test_scales_and_experts_in_several_shards_are_there_when_they_are_needed(
+    kind: str, tmp_path: Path
+) -> None:
+    source = sharded_checkpoint(tmp_path, 3, kind)
+    with serving(hub_with(source)) as hub, _opened(hub, tmp_path / "c", deletes=True) as found:
+        convert(found.directory, tmp_path / "m.gguf", store=found.shards)
+
+    convert(source, tmp_path / "local.gguf")
+    assert (tmp_path / "m.gguf").read_bytes() == (tmp_path / "local.gguf").read_bytes()
+
+
 def test_no_room_is_said_before_a_shard_is_fetched(
     hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
