@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from backends.device import Device, DeviceKind
 from localr1.calibration.measure import last_measured
+from localr1.hardware.apple import macos_of, working_set_bytes
 from localr1.hardware.catalogue import profiles
 from localr1.hardware.efficiency import sheet_rate
 from localr1.hardware.profile import Profile
@@ -39,7 +40,7 @@ def profile_of(device: Device) -> Profile | None:
         fitting,
         key=lambda profile: (
             len(_name_words(profile)),
-            -abs(profile.memory_bytes - device.total_bytes),
+            -abs(_shown_bytes(profile) - device.total_bytes),
         ),
         default=None,
     )
@@ -49,6 +50,13 @@ def _is_named(profile: Profile, words: list[str]) -> bool:
     """`m1-max-64gb` is named by "Apple M1 Max", `rtx-4070-ti` by "NVIDIA GeForce RTX 4070 Ti"."""
     name = _name_words(profile)
     return all(word in words for word in name) and ("laptop" in words) == ("laptop" in name)
+
+
+def _shown_bytes(profile: Profile) -> int:
+    """What ggml calls a device's memory: on a Mac, what the GPU may use of it."""
+    if profile.is_unified:
+        return working_set_bytes(profile.memory_bytes, macos=macos_of(profile))
+    return profile.memory_bytes
 
 
 def _name_words(profile: Profile) -> list[str]:

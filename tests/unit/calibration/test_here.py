@@ -17,7 +17,7 @@ from localr1.calibration.here import known_here, profile_of
         (DeviceKind.CUDA, "NVIDIA GeForce RTX 3060", 8, "rtx-3060-8gb"),
         (DeviceKind.ROCM, "AMD Radeon RX 7900 XTX", 24, "rx-7900-xtx"),
         (DeviceKind.METAL, "Apple M1 Max", 48, "m1-max-64gb"),
-        (DeviceKind.METAL, "Apple M1", 11, "m1-8gb"),
+        (DeviceKind.METAL, "Apple M1", 5, "m1-8gb"),
         (DeviceKind.CUDA, "NVIDIA H100 80GB HBM3", 80, None),
         (DeviceKind.CPU, "NVIDIA GeForce RTX 4090", 24, None),
     ],
