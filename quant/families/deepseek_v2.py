@@ -59,9 +59,11 @@ def _require_what_is_built_in(parameters: Hyperparameters) -> None:
         raise UnsupportedError("config.json: moe_layer_freq is not 1, which is all llama.cpp knows")
     if values.get("rope_interleave") is False:
         raise UnsupportedError("config.json: rope_interleave is false, which llama.cpp cannot do")
-    if options.get("mscale") != options.get("mscale_all_dim"):
+    scales = options.get("mscale", 0), options.get("mscale_all_dim", 0)
+    if parameters.rope.rope_type == "yarn" and (scales[0] != scales[1] or not scales[0]):
         raise UnsupportedError(
-            "config.json: mscale and mscale_all_dim differ, which llama.cpp does not know"
+            f"config.json: mscale is {scales[0]} and mscale_all_dim {scales[1]}; "
+            "llama.cpp is right only if they are the same and not 0"
         )
     _require_groups(parameters)
 
