@@ -39,7 +39,7 @@ from quant.recipe import ModelFacts, TypedTensor, choose_types, file_type_named,
 from quant.recipe.overrides import TypeOverride, overridden_types
 from quant.requantise import content_of_gguf
 from quant.source.checkpoint import Checkpoint, checkpoint_directory, open_checkpoint
-from quant.source.gguf import GgufModel, is_gguf, open_gguf
+from quant.source.gguf import GgufModel, gguf_name, is_gguf, open_gguf
 from quant.source.json_file import read_json_object
 from quant.source.safetensors import StoredTensor
 from quant.source.shard_files import has_weights
@@ -168,6 +168,11 @@ def dry_run(
 def open_source(source: Path, store: ShardStore = ON_DISK) -> Source:
     """What the path leads to: a GGUF, or a checkpoint. Raises: QuantError."""
     return open_gguf(source) if is_gguf(source) else open_checkpoint(source, store)
+
+
+def source_name(source: Path) -> str:
+    """What the source is called, for who names an output after it. Raises: QuantError."""
+    return gguf_name(source) if is_gguf(source) else checkpoint_directory(source).name
 
 
 def _open_without_weights(source: Path, store: ShardStore) -> Source:

@@ -14,7 +14,6 @@ from quant.errors import (
     CheckpointDamagedError,
     NotACheckpointError,
     SourceNotFoundError,
-    UnsupportedError,
 )
 from quant.source.fp8 import fold_scales
 from quant.source.json_file import MIB, read_json_object
@@ -52,11 +51,6 @@ def checkpoint_directory(source: Path) -> Path:
     if is_directory:
         # `.` and `x/..` must have a name too: it goes into the metadata
         return source if source.name not in {"", ".."} else source.resolve()
-    if source.suffix == ".gguf":
-        raise UnsupportedError(
-            f"{source} is a GGUF file; converting one GGUF into another is not supported",
-            hint="give the checkpoint it was made from",
-        )
     if holds_weights(source):
         return source.parent
     raise NotACheckpointError(f"{source} is neither a checkpoint directory nor a file of weights")

@@ -30,13 +30,6 @@ class GgufModel:
     tensors: Mapping[str, StoredTensor]
     """By name; `dtype` is the name of a tensor type."""
 
-    @property
-    def name(self) -> str:
-        """The file's name without the number of the part and the type."""
-        stem = self.header.path.stem
-        part = _PART.fullmatch(stem)
-        return _TYPE.sub("", part[1] if part else stem)
-
 
 def is_gguf(source: Path) -> bool:
     """Whether the path leads to a file that is a GGUF, or is named like one."""
@@ -47,6 +40,12 @@ def is_gguf(source: Path) -> bool:
             return source.suffix == ".gguf" or file.read(len(MAGIC)) == MAGIC
     except OSError as exc:
         raise SourceNotFoundError(f"cannot read {source}: {exc.strerror}") from exc
+
+
+def gguf_name(source: Path) -> str:
+    """The name of the file without the number of the part and the type."""
+    part = _PART.fullmatch(source.stem)
+    return _TYPE.sub("", part[1] if part else source.stem)
 
 
 def open_gguf(source: Path) -> GgufModel:

@@ -62,16 +62,6 @@ def test_a_directory_without_a_needed_file_is_no_checkpoint(name: str, tmp_path:
     assert name in error.message
 
 
-def test_a_gguf_as_source_is_unsupported_and_says_so(tmp_path: Path) -> None:
-    source = tmp_path / "model.gguf"
-    source.write_bytes(b"GGUF")
-
-    error = refusal(source, tmp_path)
-
-    assert isinstance(error, UnsupportedError)
-    assert "is a GGUF file" in error.message
-
-
 def test_another_file_as_source_is_no_checkpoint(tmp_path: Path) -> None:
     source = write_checkpoint("odd_rows", tmp_path)
 
