@@ -21,6 +21,7 @@ from backends.gguf_table import TableEntry, read_table
 from backends.llama_model import LlamaModel
 from backends.llama_vocabulary import LlamaVocabulary
 from backends.native import AbortFlag
+from backends.observer import Observer
 from backends.parameters import EngineParameters
 from backends.tensor_overrides import host_experts
 
@@ -120,11 +121,15 @@ class Llama:
         model = self._c.llama_model_load_from_file(os.fsencode(parameters.model_path), wanted)
         if not model:
             raise LlamaRefusedError("llama.cpp cannot load the model")
-        context = self._c.llama_init_from_model(model, _context_params(self._c, parameters, abort))
+        context_params = _context_params(self._c, parameters, abort)
+        observer = Observer(self._c) if parameters.observes_inputs else None
+        if observer is not None:
+            context_params.cb_eval = observer.callback
+        context = self._c.llama_init_from_model(model, context_params)
         if not context:
             self._c.llama_model_free(model)
             raise LlamaRefusedError("llama.cpp cannot make a context for the model")
-        return LlamaModel(self._c, model, context)
+        return LlamaModel(self._c, model, context, observer)
 
     def load_vocabulary(self, path: str) -> LlamaVocabulary:
         """Load nothing but the vocabulary of a GGUF, which needs no tensors for that.

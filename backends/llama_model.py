@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backends.errors import LlamaRefusedError
+from backends.input_sums import ColumnSums
 from backends.llama_vocabulary import tokenize
 from backends.native import DecodeStatus, NativeSampler, SamplerSettings
+from backends.observer import Observer
 
 _ATTR_CONTROL = 1 << 3  # enum llama_token_attr in include/llama.h
 _ATTR_USER_DEFINED = 1 << 4
@@ -23,10 +25,12 @@ _DECODE_ABORTED = 2  # llama_decode's return value
 class LlamaModel:
     """`native.NativeModel` on the C library `c`. Owns `model` and `context`."""
 
-    def __init__(self, c: Any, model: Any, context: Any) -> None:
+    def __init__(self, c: Any, model: Any, context: Any, observer: Observer | None = None) -> None:
+        """`observer` is the one that the context reports to."""
         self._c = c
         self._model = model
         self._context = context
+        self._observer = observer
         self._vocab = c.llama_model_get_vocab(model)
         self._memory = c.llama_get_memory(context)
         self._piece_buffer = ctypes.create_string_buffer(256)
@@ -96,6 +100,31 @@ class LlamaModel:
                 ctypes.addressof(logits.contents)
             )
         )
+
+    def observe(self, tokens: Sequence[int]) -> None:
+        """Evaluate a text from its beginning, and add up what goes into each weight.
+
+        Raises: LlamaRefusedError when llama.cpp cannot, or the model was not loaded for it.
+        """
+        observer = self._required_observer()
+        self.clear()
+        observer.is_on = True
+        try:
+            for start in range(0, len(tokens), self.n_batch):
+                self.evaluate(tokens[start : start + self.n_batch])
+        finally:
+            observer.is_on = False
+            self.clear()
+        observer.raise_failure()
+
+    def input_sums(self) -> Mapping[str, ColumnSums]:
+        """What `observe` added up, by the name of the weight."""
+        return self._required_observer().sums.weights
+
+    def _required_observer(self) -> Observer:
+        if self._observer is None:
+            raise LlamaRefusedError("the model was not loaded to be observed")
+        return self._observer
 
     def truncate(self, n_keep: int) -> bool:
         """Forget everything from position `n_keep` on. False if this memory cannot."""

@@ -6,11 +6,12 @@ have and loads that fail. Nothing here mentions ctypes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Protocol
 
 from backends.device import Device
+from backends.input_sums import ColumnSums
 from backends.parameters import EngineParameters
 
 
@@ -129,6 +130,17 @@ class NativeModel(Protocol):
 
         Raises: LlamaRefusedError when llama.cpp cannot.
         """
+        ...
+
+    def observe(self, tokens: Sequence[int]) -> None:
+        """Evaluate a text from its beginning, and add up what goes into each weight.
+
+        Raises: LlamaRefusedError when llama.cpp cannot, or the model was not loaded for it.
+        """
+        ...
+
+    def input_sums(self) -> Mapping[str, ColumnSums]:
+        """What `observe` added up, by the name of the weight."""
         ...
 
     def truncate(self, n_keep: int) -> bool:

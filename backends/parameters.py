@@ -61,6 +61,8 @@ class EngineParameters:
     n_batch: int
     n_ubatch: int
     n_seq_max: int
+    observes_inputs: bool = False
+    """Adds up what the weights are multiplied with (cb_eval), for an importance matrix."""
     n_threads: int
     n_threads_batch: int
     flash_attn: FlashAttention

@@ -81,6 +81,8 @@ class Launch:
     options: ModelOptions
     on_plan: Callable[[MemoryPlan], None] | None = None
     start_engine: Callable[[], LoadingEngine] = Engine.start
+    observes_inputs: bool = False
+    """Whether the engine shall be able to measure importance."""
 
     def open(self) -> Generator[Event, None, OpenedModel]:
         """Start an engine and load the model into it; on the CPU where a GPU failed.
@@ -133,7 +135,8 @@ class Launch:
             for device in choose_devices(info.devices, self.options.device)
             if device.name in planned
         ]
-        return engine_parameters(request, chosen, host_facts(Machine()))
+        parameters = engine_parameters(request, chosen, host_facts(Machine()))
+        return replace(parameters, observes_inputs=self.observes_inputs)
 
 
 def _loaded(

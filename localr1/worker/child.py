@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from backends import llama
 from backends.errors import BackendError, LlamaRefusedError
@@ -32,6 +33,7 @@ from localr1.worker.frames import (
 from localr1.worker.generation import Generator
 from localr1.worker.interrupt import Interrupt
 from localr1.worker.load_log import measured_buffers
+from localr1.worker.observation import Observation
 from localr1.worker.outbox import Outbox
 from localr1.worker.prompt_tokens import PromptTokenizer
 from localr1.worker.protocol import FrameError, Message, from_json, to_json
@@ -93,6 +95,8 @@ class EngineLoop:
                     self._tokenize(request, from_json(tuple[Segment, ...], message["body"]))
                 case "generate":
                     self._generate(request, from_json(GenerateRequest, message["body"]))
+                case "read" | "observe" | "table" | "sums":
+                    self._measure(request, message["type"], message["body"])
                 case unknown:
                     self._refuse(request, f"no request is called {unknown}")
         except BackendError as exc:
@@ -140,6 +144,23 @@ class EngineLoop:
                 type_ = "prefill" if isinstance(frame, PrefillProgress) else "end"
                 self._outbox.send(type_, request, body=to_json(frame))
 
+    def _measure(self, request: int, what: str, body: Any) -> None:
+        loaded = self._model()
+        observation = loaded.observation
+        match what:
+            case "read":
+                tokens = observation.tokens(from_json(str, body))
+                self._outbox.send("encoded", request, ids=tokens)
+            case "observe":
+                loaded.generator.forget_all()
+                observation.observe(from_json(tuple[int, ...], body))
+                self._outbox.send("observed", request)
+            case "table":
+                self._outbox.send("table", request, body=to_json(observation.table()))
+            case "sums":
+                for piece in observation.pieces(from_json(str, body)):
+                    self._outbox.send("sums", request, data=piece)
+
     def _model(self) -> _Loaded:
         if self._loaded is None:
             raise LlamaRefusedError("no model is loaded")
@@ -172,6 +193,7 @@ class _Loaded:
 
     def __init__(self, model: NativeModel, interrupt: Interrupt) -> None:
         self.model = model
+        self.observation = Observation(model)
         self._special = model.special_tokens()
         self.tokenizer = PromptTokenizer(model, self._special)
         self.generator = Generator(

@@ -41,7 +41,7 @@ class Generator:
     def warm_up(self) -> None:
         """Evaluate one token and forget it: some files load and die at the first evaluation."""
         self._model.decode([max(self._model.bos_id, 0)])
-        self._forget_all()
+        self.forget_all()
 
     def generate(
         self, prompt: Sequence[int], sampling: SamplerSettings, max_tokens: int | None
@@ -110,7 +110,7 @@ class Generator:
             if n_keep > 0 and self._can_go_back_to(n_keep) and self._model.truncate(n_keep):
                 del self._cached[n_keep:]
             else:
-                self._forget_all()
+                self.forget_all()
         return len(self._cached)
 
     def _can_go_back_to(self, position: int) -> bool:
@@ -123,16 +123,17 @@ class Generator:
         try:
             status = self._model.decode(tokens)
         except BaseException:
-            self._forget_all()
+            self.forget_all()
             raise
         if status is DecodeStatus.DONE:
             self._cached += tokens
             return True
         if not self._model.truncate(len(self._cached)):
-            self._forget_all()
+            self.forget_all()
         return False
 
-    def _forget_all(self) -> None:
+    def forget_all(self) -> None:
+        """Empty the cache: somebody else wants the model."""
         self._model.clear()
         self._cached.clear()
 

@@ -6,6 +6,7 @@ One request runs at a time. `cancel` may come from any thread. Errors are those 
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
@@ -26,6 +27,7 @@ from localr1.worker.frames import (
 from localr1.worker.process import ChildProcess
 from localr1.worker.protocol import FrameError, Message, from_json, to_json
 from localr1.worker.vitals import resident_bytes
+from quant.importance.measured import MeasuredTensor
 
 _STALL_S = 30.0
 _LOAD_STALL_S = 60.0
@@ -104,6 +106,39 @@ class Engine:
                     yield tally.cancelled(resident_bytes(self.pid))
                     return
 
+    def read(self, text: str) -> list[int]:
+        """Token ids of a text as it stands, led by BOS if the model wants one."""
+        with self._dialogue.request("read", text, stall_s=_STALL_S) as reply:
+            return list(reply.complete(tuple[int, ...], reply.wait().get("ids")))
+
+    def observe(self, chunk: Sequence[int]) -> None:
+        """Evaluate a chunk of a text, and add up what goes into each weight.
+
+        The model must have been loaded with `observes_inputs`. Raises: EngineRefusedError.
+        """
+        with self._dialogue.request("observe", list(chunk), stall_s=_STALL_S) as reply:
+            reply.complete(str, reply.wait()["type"])
+
+    def observed(self) -> tuple[MeasuredTensor, ...]:
+        """The weights that were observed, in order of their names."""
+        with self._dialogue.request("table", None, stall_s=_STALL_S) as reply:
+            table: tuple[MeasuredTensor, ...] = reply.complete(
+                tuple[MeasuredTensor, ...], reply.wait().get("body")
+            )
+            return table
+
+    def input_sums(self, weight: MeasuredTensor) -> Iterator[bytes]:
+        """The sums of a weight, float32 little endian, in pieces."""
+        n_missing = 4 * weight.n_sums
+        with self._dialogue.request("sums", weight.name, stall_s=_STALL_S) as reply:
+            while n_missing:
+                piece = _decoded(reply.decode(str, reply.wait().get("data")))
+                if not 0 < len(piece) <= n_missing:
+                    raise self._child.reject(f"not the sums of {weight.name}")
+                n_missing -= len(piece)
+                yield piece
+            reply.is_complete = True
+
     def cancel(self) -> None:
         """Stop the request that runs, if any. Thread-safe, and safe at any time."""
         self._dialogue.cancel()
@@ -124,6 +159,14 @@ def _frames(reply: Reply, message: Message) -> Sequence[GenerationFrame]:
             return [reply.decode(PrefillProgress, message.get("body"))]
         case _:
             return [reply.complete(GenerationEnd, message.get("body"))]
+
+
+def _decoded(data: str) -> bytes:
+    """Bytes from base64; none if it is no base64."""
+    try:
+        return base64.b64decode(data, validate=True)
+    except ValueError:
+        return b""
 
 
 class _Tally:

@@ -15,17 +15,7 @@ from quant.gguf.key_values import KeyValues
 from quant.gguf.types import TensorType
 from quant.gguf.writer import TensorEntry, encode_header, file_bytes, padding
 from quant.importance.gguf_format import CHUNK_COUNT, CHUNK_SIZE, COUNTS, DATASETS, SUMS
-
-
-@dataclass(frozen=True, slots=True)
-class MeasuredTensor:
-    """A weight whose inputs were measured."""
-
-    name: str
-    n_sums: int
-    """Over all its matrices."""
-    counts: tuple[int, ...]
-    """One for all sums, or one for each matrix."""
+from quant.importance.measured import MeasuredTensor
 
 
 @dataclass(frozen=True, slots=True)

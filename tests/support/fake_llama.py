@@ -6,11 +6,14 @@ once in the text. Devices, refusals and interruptions are scripted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from backends.device import Device, DeviceKind
 from backends.errors import LlamaRefusedError
+from backends.input_sums import ColumnSums
 from backends.native import AbortFlag, DecodeStatus, NativeModel, NativeSampler, SamplerSettings
 from backends.parameters import EngineParameters
 
@@ -46,6 +49,7 @@ class FakeModel:
     eos_id: int = 257
     memory: list[int] = field(default_factory=list)
     n_evaluated: int = 0
+    observed: list[list[int]] = field(default_factory=list)
     is_closed: bool = False
 
     def special_tokens(self) -> dict[str, int]:
@@ -77,6 +81,15 @@ class FakeModel:
         self.memory += tokens
         self.n_evaluated += len(tokens)
         return DecodeStatus.DONE
+
+    def observe(self, tokens: Sequence[int]) -> None:
+        self.observed.append(list(tokens))
+
+    def input_sums(self) -> Mapping[str, ColumnSums]:
+        """Two columns: the sum of all token ids, and its double."""
+        total = sum(token for tokens in self.observed for token in tokens)
+        sums = np.array([[total, 2 * total]], dtype=np.float32)
+        return {"blk.0.attn_q.weight": ColumnSums(sums, [sum(map(len, self.observed))])}
 
     def truncate(self, n_keep: int) -> bool:
         if self.can_truncate:

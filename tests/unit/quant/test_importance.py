@@ -10,8 +10,9 @@ import pytest
 from quant.errors import ImportanceFileError, SourceNotFoundError
 from quant.gguf.header import read_header
 from quant.gguf.key_values import KeyValues
+from quant.importance.measured import MeasuredTensor
 from quant.importance.reader import read_importance
-from quant.importance.writer import MeasuredTensor, importance_file
+from quant.importance.writer import importance_file
 from tests.support.importance_files import legacy_importance, write_gguf_importance
 
 _Q = "blk.0.attn_q.weight"

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import base64
 import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from backends.dispatch import choose_devices, cpu_fallback, engine_parameters
@@ -159,7 +161,14 @@ def test_request_cancelled_before_it_began_ends_at_once(parent: _Parent, native:
 
 @pytest.mark.parametrize(
     ("type_", "body"),
-    [("load", {}), ("generate", []), ("tokenize", [{"text": 1}]), ("nonsense", None)],
+    [
+        ("load", {}),
+        ("generate", []),
+        ("tokenize", [{"text": 1}]),
+        ("observe", ["one"]),
+        ("sums", 1),
+        ("nonsense", None),
+    ],
 )
 def test_malformed_request_is_refused_and_the_next_one_answered(
     parent: _Parent, native: FakeLlama, type_: str, body: Any
@@ -187,3 +196,28 @@ def test_close_frees_the_model(native: FakeLlama) -> None:
 
     assert native.model.is_closed
     assert parent.left == []
+
+
+def test_observed_texts_become_sums(parent: _Parent, native: FakeLlama) -> None:
+    parent.answer_to("load", 1, to_json(_parameters(native)))
+
+    ids = parent.answer_to("read", 2, "hi")["ids"]
+    observed = parent.answer_to("observe", 3, ids)
+    (weight,) = parent.answer_to("table", 4)["body"]
+    sums = parent.answer_to("sums", 5, weight["name"])
+
+    assert observed["type"] == "observed"
+    assert weight == {"name": "blk.0.attn_q.weight", "n_sums": 2, "counts": [2]}
+    assert np.frombuffer(base64.b64decode(sums["data"]), "<f4").tolist() == [209, 418]
+
+
+def test_reply_after_an_observation_reads_its_whole_prompt(
+    parent: _Parent, native: FakeLlama
+) -> None:
+    parent.answer_to("load", 1, to_json(_parameters(native)))
+    parent.answer_to("generate", 2, _request("hi"))
+    parent.answer_to("observe", 3, [1, 2])
+
+    message = parent.answer_to("generate", 4, _request("hi"))
+
+    assert message["body"]["n_cached"] == 0
