@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 _EVENT_EVERY_S = 0.5
 
 
-def progress_reporter(
-    output: Output, note: Callable[[], str]
-) -> Callable[[ConvertProgress], None]:
+def progress_reporter(output: Output, note: Callable[[], str]) -> Callable[[ConvertProgress], None]:
     """Draws or prints how far the weights have come; `note` has more to say about it."""
     started_s = time.monotonic()
     reported_s = started_s
@@ -91,6 +89,8 @@ def report_result(
         f"{format_bytes(result.bytes_read)} to {format_bytes(result.bytes_written)} "
         f"{result.file_type} in {format_duration(result.seconds)}"
     )
+    for notice in result.notices:
+        output.narrate(notice)
     if result.bytes_kept:
         output.narrate(f"{format_bytes(result.bytes_kept)} of it were kept from an earlier run")
     output.detail(f"{result.n_tensors} tensors: {types}")
@@ -114,6 +114,7 @@ def report_plan(output: Output, plan: Blueprint) -> None:
                 "file_type": plan.file_type.name,
                 "n_params": plan.n_params,
                 "bytes": plan.n_bytes,
+                "notices": list(plan.notices),
                 "files": [{"path": str(file.path), "bytes": file.n_bytes} for file in plan.files],
                 "tensors": [
                     {
@@ -132,6 +133,8 @@ def report_plan(output: Output, plan: Blueprint) -> None:
         output.data(f"{entry.tensor_type.name:5} {entry.n_bytes:>15,}  {entry.name}  {shape}")
     for file in plan.files:
         output.narrate(f"{file.path}: {file.n_bytes:,} bytes")
+    for notice in plan.notices:
+        output.narrate(notice)
     output.narrate(
         f"{plan.architecture}, {format_count(plan.n_params)} weights, "
         f"{plan.n_bytes:,} bytes {plan.file_type.name}; nothing was written"
