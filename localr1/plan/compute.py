@@ -27,13 +27,13 @@ _ENOUGH_WINDOWED_LAYERS = 12  # two periods of the longest pattern in use
 def cpu_compute_bytes(card: ModelCard, request: PlanRequest, n_ctx: int) -> int:
     """Bytes of the compute buffer when everything runs on the processor."""
     shape = _shape(card, request, n_ctx)
-    return peak_bytes(decoder_graph(_shortened(card), shape), CPU_ALIGNMENT)
+    return peak_bytes(decoder_graph(shortened(card), shape), CPU_ALIGNMENT)
 
 
 def gpu_compute_bytes(card: ModelCard, request: PlanRequest, n_ctx: int) -> int:
     """Bytes of the compute buffer of a GPU that runs the layers and the output."""
     shape = _shape(card, request, n_ctx)
-    return peak_bytes(decoder_graph(_shortened(card), shape, has_embedding=False), GPU_ALIGNMENT)
+    return peak_bytes(decoder_graph(shortened(card), shape, has_embedding=False), GPU_ALIGNMENT)
 
 
 def staging_bytes(card: ModelCard, request: PlanRequest, n_ctx: int) -> int:
@@ -47,6 +47,32 @@ def staging_bytes(card: ModelCard, request: PlanRequest, n_ctx: int) -> int:
 def output_bytes(card: ModelCard, request: PlanRequest) -> int:
     """Bytes of the buffer from which logits are read: one row per sequence."""
     return card.n_vocab * request.n_seq_max * F32
+
+
+def shortened(card: ModelCard) -> ModelCard:
+    """The first layers, where the rest would only find the same holes again.
+
+    Whoever sizes one model many times shortens it first: a short one is not looked through again.
+    """
+    kinds = _layer_kinds(card)
+    n_enough = _ENOUGH_WINDOWED_LAYERS if card.n_swa else _ENOUGH_LAYERS
+    n_layer = min(card.n_layer, max(kinds.index(kind) for kind in set(kinds)) + n_enough)
+    if n_layer == card.n_layer:
+        return card
+    later = tuple(f"blk.{i_layer}." for i_layer in range(n_layer, card.n_layer))
+    return replace(
+        card,
+        n_layer=n_layer,
+        n_ff=card.n_ff[:n_layer],
+        n_head=card.n_head[:n_layer],
+        n_head_kv=card.n_head_kv[:n_layer],
+        head_dim_k=card.head_dim_k[:n_layer],
+        head_dim_v=card.head_dim_v[:n_layer],
+        is_swa=card.is_swa[:n_layer],
+        has_kv=card.has_kv[:n_layer],
+        state_numbers=card.state_numbers[:n_layer],
+        tensors=tuple(tensor for tensor in card.tensors if not tensor.name.startswith(later)),
+    )
 
 
 def _shape(card: ModelCard, request: PlanRequest, n_ctx: int) -> GraphShape:
@@ -69,14 +95,6 @@ def _shape(card: ModelCard, request: PlanRequest, n_ctx: int) -> GraphShape:
 def _is_rotated(type_name: str, head_dims: tuple[int, ...]) -> bool:
     same = len(set(head_dims)) == 1 and head_dims[0] > 0
     return same and cache_type(type_name).is_quantised and head_dims[0] % _ROTATED_HEAD == 0
-
-
-def _shortened(card: ModelCard) -> ModelCard:
-    """The first layers, where the rest would only find the same holes again."""
-    kinds = _layer_kinds(card)
-    n_enough = _ENOUGH_WINDOWED_LAYERS if card.n_swa else _ENOUGH_LAYERS
-    n_layer = max(kinds.index(kind) for kind in set(kinds)) + n_enough
-    return replace(card, n_layer=min(card.n_layer, n_layer))
 
 
 def _layer_kinds(card: ModelCard) -> list[Hashable]:

@@ -16,6 +16,7 @@ from localr1.plan.compute import (
     cpu_compute_bytes,
     gpu_compute_bytes,
     output_bytes,
+    shortened,
     staging_bytes,
 )
 from localr1.plan.hardware import HOST, Hardware
@@ -23,7 +24,7 @@ from localr1.plan.kv_cache import kv_bytes_per_layer, state_bytes_per_layer
 from localr1.plan.memory_plan import DevicePlan
 from localr1.plan.offload import Split, best_split, fill_in_order, in_proportion
 from localr1.plan.request import PlanRequest
-from localr1.plan.weights import WeightTable, largest_matrix_bytes, span_bytes, total_bytes
+from localr1.plan.weights import WeightTable, largest_matrix_bytes, span_bytes
 from localr1.units import MIB
 
 # The engine's process beside its buffers, measured on Linux x86-64: interpreter and libraries
@@ -84,8 +85,10 @@ class Placer:
         self._hardware = hardware
         self.weights = WeightTable(card)
         # none of them depends on the split, and a search asks for many splits
-        self._on_gpu = lru_cache(partial(gpu_compute_bytes, card, request))
-        self._on_cpu = lru_cache(partial(cpu_compute_bytes, card, request))
+        self._streamed_bytes = lru_cache(self._largest_on_host)
+        short = shortened(card)
+        self._on_gpu = lru_cache(partial(gpu_compute_bytes, short, request))
+        self._on_cpu = lru_cache(partial(cpu_compute_bytes, short, request))
         # a matrix is there while it is multiplied with, which is never while attention runs
         no_scores = replace(request, flash_attn="on")
         self._streaming = lru_cache(partial(gpu_compute_bytes, card, no_scores))
@@ -131,7 +134,7 @@ class Placer:
             return None  # the same as in proportion
         kv_bytes = self._kv_bytes(n_ctx)
         costs = [
-            total_bytes(self.weights.of_gpu((layer,), n_host_experts))
+            self.weights.gpu_bytes(layer, n_host_experts)
             + _of_layers(kv_bytes, (layer,))
             + _of_layers(self._state_bytes, (layer,))
             for layer in range(self._card.n_layer + 1 - n_layers, self._card.n_layer + 1)
@@ -157,16 +160,20 @@ class Placer:
     def _device(
         self, gpu: Device, layers: range, n_ctx: int, split: Split, streamed_bytes: int
     ) -> DevicePlan:
-        tensors = self.weights.of_gpu(layers, split.n_host_experts)
-        # Metal uses the mapped file itself, with whatever lies between these tensors
-        is_mapped = gpu.kind is DeviceKind.METAL and self._request.use_mmap
+        if gpu.kind is DeviceKind.METAL and self._request.use_mmap:
+            # Metal uses the mapped file itself, with whatever lies between these tensors
+            weights_bytes = span_bytes(self.weights.of_gpu(layers, split.n_host_experts))
+        else:
+            weights_bytes = sum(
+                self.weights.gpu_bytes(layer, split.n_host_experts) for layer in layers
+            )
         return DevicePlan(
             name=gpu.name,
             kind=gpu.kind,
             total_bytes=gpu.total_bytes,
             free_bytes=gpu.free_bytes,
             limit_bytes=gpu.free_bytes,
-            weights_bytes=span_bytes(tensors) if is_mapped else total_bytes(tensors),
+            weights_bytes=weights_bytes,
             kv_bytes=_of_layers(self._kv_bytes(n_ctx), layers),
             recurrent_bytes=_of_layers(self._state_bytes, layers),
             compute_bytes=max(self._on_gpu(n_ctx), self._streaming(n_ctx) + streamed_bytes),
@@ -206,7 +213,7 @@ class Placer:
             layers=(layers[0], layers[-1]) if layers else None,
         )
 
-    def _streamed_bytes(self, split: Split) -> int:
+    def _largest_on_host(self, split: Split) -> int:
         """The largest matrix that is copied to a GPU for long batches; one at a time is there."""
         if min(self._request.n_ubatch, self._request.n_batch) < _STREAMED_BATCH:
             return 0

@@ -65,6 +65,10 @@ class WeightTable:
                 tensors[min(layer, card.n_layer)].append(tensor)
         self.expert_layers = tuple(i for i, tensors in enumerate(self._experts) if tensors)
         """Layers that have experts."""
+        self._shared_bytes = [total_bytes(tensors) for tensors in self._shared]
+        self._expert_bytes = [total_bytes(tensors) for tensors in self._experts]
+        if card.is_tied:
+            self._shared_bytes[-1] += total_bytes(self._tied_output())
 
     def of_gpu(self, layers: Iterable[int], n_host_experts: int) -> list[TensorInfo]:
         """What a GPU that holds `layers` keeps; a tied embedding is there as the output."""
@@ -76,6 +80,11 @@ class WeightTable:
             if layer == self._card.n_layer and self._card.is_tied:
                 tensors += self._tied_output()
         return tensors
+
+    def gpu_bytes(self, layer: int, n_host_experts: int) -> int:
+        """What a GPU keeps of one layer; the sum of `of_gpu`, without looking at each tensor."""
+        with_experts = layer >= n_host_experts
+        return self._shared_bytes[layer] + (self._expert_bytes[layer] if with_experts else 0)
 
     def read_on_host(self, layers: Collection[int], n_host_experts: int) -> list[TensorInfo]:
         """What the host reads for each token: all that it keeps but the input layer."""
