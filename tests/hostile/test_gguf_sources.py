@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from quant.errors import BadRequestError, CheckpointDamagedError, QuantError
-from quant.pipeline import convert
+from quant.pipeline import ConvertProgress, convert
 from tests.support.checkpoint_zoo import write_checkpoint
 from tests.support.gguf_writer import (
     F32,
@@ -145,3 +146,26 @@ def test_a_key_of_the_source_is_copied_whatever_its_type(tmp_path: Path) -> None
     convert(tmp_path / "source.gguf", tmp_path / "out.gguf")
 
     assert b"".join(odd) in (tmp_path / "out.gguf").read_bytes()
+
+
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_a_gguf_that_was_cut_short_goes_on_unless_it_changed(
+    is_changed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quant.output.files.MARK_EVERY_BYTES", 10_000)
+    source, output = tmp_path / "source.gguf", tmp_path / "out.gguf"
+    convert(write_checkpoint("qwen2_tied", tmp_path / "checkpoint"), source, file_type="F16")
+    undisturbed = convert(source, tmp_path / "undisturbed.gguf", file_type="Q8_0").output
+
+    def interrupt(progress: ConvertProgress) -> None:
+        if progress.bytes_done > progress.bytes_total // 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert(source, output, file_type="Q8_0", on_progress=interrupt)
+    if is_changed:
+        os.utime(source, (0, 0))
+    result = convert(source, output, file_type="Q8_0")
+
+    assert (result.bytes_kept == 0) is is_changed
+    assert output.read_bytes() == undisturbed.read_bytes()
