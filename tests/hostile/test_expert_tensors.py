@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from quant import slabs
 from quant.errors import CheckpointDamagedError, UnsupportedError
-from quant.pipeline import convert
+from quant.output import files as output_files
+from quant.pipeline import ConvertProgress, convert
 from tests.support.checkpoint_families import write_family
 from tests.support.checkpoint_files import (
     StoredArray,
@@ -120,6 +122,32 @@ def test_fused_experts_without_their_other_half_are_an_error(tmp_path: Path) -> 
     error = refusal(_with_tensors(tmp_path, halved), tmp_path)
 
     assert "lacks tensor 'model.layers.2.mlp.experts.0.gate_proj.weight'" in error.message
+
+
+@pytest.mark.parametrize("family", ["qwen3moe", "gpt_oss", "gpt_oss_wide"])
+def test_a_stack_that_was_cut_short_goes_on_where_it_was(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slabs, "_SLAB_WEIGHTS", 10_000)
+    monkeypatch.setattr(output_files, "MARK_EVERY_BYTES", 1000)
+    source = write_family(family, tmp_path)
+    whole = convert(source, tmp_path / "whole.gguf", file_type="Q4_0").output.read_bytes()
+    n_left = 0
+
+    def interrupt(progress: ConvertProgress) -> None:
+        nonlocal n_left
+        n_left -= "_exps" in progress.tensor
+        if n_left == 0:
+            raise KeyboardInterrupt
+
+    for n_slabs in (40, 41, 97):
+        n_left = n_slabs
+        with pytest.raises(KeyboardInterrupt):
+            convert(source, tmp_path / "m.gguf", file_type="Q4_0", on_progress=interrupt)
+    done = convert(source, tmp_path / "m.gguf", file_type="Q4_0")
+
+    assert done.bytes_kept > 0
+    assert done.output.read_bytes() == whole
 
 
 def test_a_dense_model_may_say_that_it_has_no_experts(tmp_path: Path) -> None:
