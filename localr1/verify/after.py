@@ -23,11 +23,12 @@ from localr1.verify.limits import require_explained
 from localr1.verify.stamp import source_digest, stamp
 from localr1.verify.tensor_errors import OutputFileTensors, TensorError, tensor_errors
 from localr1.verify.verifier import Verifier
-from quant.blueprint import Blueprint
+from quant.blueprint import Blueprint, Source
 from quant.errors import QuantError
 from quant.gguf.types import TensorType
+from quant.output.files import explained
 from quant.pipeline import ConvertProgress, convert
-from quant.source.checkpoint import Checkpoint
+from quant.source.gguf import GgufModel
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and how far it is, from 0 to 1."""
@@ -37,9 +38,9 @@ _MAX_NAME_LENGTH = 50
 
 
 def check_result(
-    checkpoint: Checkpoint, plan: Blueprint, on_progress: Progress, *, n_threads: int | None
+    source: Source, plan: Blueprint, on_progress: Progress, *, n_threads: int | None
 ) -> Fidelity:
-    """Compare the output of `plan`, which has been written, with the checkpoint.
+    """Compare the output of `plan`, which has been written, with its source.
 
     What was measured goes into the file's metadata, where keys are reserved for it.
     Raises: OutputDamagedError, having moved the output aside.
@@ -52,11 +53,12 @@ def check_result(
         with Verifier() as verifier:
             errors = _tensor_errors(verifier, plan, on_progress, n_threads)
             fidelity = replace(fidelity, tensors=summary(errors))
-            fidelity = _predicted(verifier, checkpoint, plan, fidelity, on_progress)
+            fidelity = _predicted(verifier, source, plan, fidelity, on_progress)
     except EngineError as exc:
         fidelity = replace(fidelity, reason=exc.message)
     first = plan.files[0]
-    stamp(first.path, first.header, fidelity.measures(), source_digest(stored))
+    with explained(first.path):
+        stamp(first.path, first.header, fidelity.measures(), source_digest(stored))
     return fidelity
 
 
@@ -88,7 +90,7 @@ def _move_aside(plan: Blueprint) -> None:
 
 def _predicted(
     verifier: Verifier,
-    checkpoint: Checkpoint,
+    source: Source,
     plan: Blueprint,
     fidelity: Fidelity,
     on_progress: Progress,
@@ -96,13 +98,13 @@ def _predicted(
     """The report with predictions, or with the reason why there are none."""
     if fidelity.tensors is not None and fidelity.tensors.max_error == 0:
         return replace(fidelity, reason="every weight is the source's own")
-    reference_type = _own_type(plan)
-    if reason := _obstacle(plan, reference_type):
+    reference = _own_type(plan)
+    if reason := _obstacle(source, plan, reference):
         return replace(fidelity, reason=reason)
     try:
-        with _source_as_gguf(checkpoint, plan, reference_type, on_progress) as source:
+        with _source_as_gguf(source, plan, reference, on_progress) as path:
             prediction = verifier.compare_predictions(
-                source,
+                path,
                 plan.files[0].path,
                 lambda share: on_progress("comparing predictions", share),
             )
@@ -123,9 +125,9 @@ def _own_type(plan: Blueprint) -> TensorType:
     return {"F32": TensorType.F32, "F16": TensorType.F16}.get(most, TensorType.BF16)
 
 
-def _obstacle(plan: Blueprint, reference_type: TensorType) -> str:
+def _obstacle(source: Source, plan: Blueprint, reference: TensorType) -> str:
     """Why this machine cannot run source and result side by side; empty if it can."""
-    n_source_bytes = reference_type.n_bytes(plan.n_params)
+    n_source_bytes = reference.n_bytes(plan.n_params)
     n_needed = n_source_bytes + plan.n_bytes + _SPARE_BYTES
     n_available = psutil.virtual_memory().available
     if n_needed > n_available:
@@ -134,16 +136,19 @@ def _obstacle(plan: Blueprint, reference_type: TensorType) -> str:
             f"{format_bytes(n_available)} are free"
         )
     n_free = shutil.disk_usage(plan.files[0].path.parent).free
-    if n_source_bytes + _SPARE_BYTES > n_free:
-        return f"a {reference_type.name} copy of the source takes {format_bytes(n_source_bytes)}"
+    if not isinstance(source, GgufModel) and n_source_bytes + _SPARE_BYTES > n_free:
+        return f"running the source takes {format_bytes(n_source_bytes)} more on the disk"
     return ""
 
 
 @contextlib.contextmanager
 def _source_as_gguf(
-    checkpoint: Checkpoint, plan: Blueprint, reference_type: TensorType, on_progress: Progress
+    source: Source, plan: Blueprint, reference: TensorType, on_progress: Progress
 ) -> Iterator[Path]:
     """The source as a GGUF beside the output, for as long as it is needed."""
+    if isinstance(source, GgufModel):
+        yield source.header.path
+        return
     output = plan.files[0].path
     # always the same name: what a killed run left is overwritten by the next one
     path = output.with_name(f".{output.name[:_MAX_NAME_LENGTH]}.source.gguf")
@@ -153,12 +158,13 @@ def _source_as_gguf(
 
     try:
         yield convert(
-            checkpoint.directory,
+            source.directory,
             path,
-            file_type=reference_type.name,
+            file_type=reference.name,
             on_progress=report,
             overwrite=True,
             fresh=True,
+            store=source.store,
         ).output
     finally:
         path.unlink(missing_ok=True)

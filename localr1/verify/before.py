@@ -5,29 +5,37 @@ It needs only the header that is about to be written, so a difference costs seco
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from pathlib import Path
 
 from localr1.errors import TokenizerDiffersError
 from localr1.verify.frames import TokenizerReport
 from localr1.verify.verifier import Verifier
-from quant.blueprint import Blueprint
+from quant.blueprint import Blueprint, Source
 from quant.gguf.writer import encode_header
+from quant.output.files import explained
+from quant.source.gguf import GgufModel
 
 _SHOWN_TEXT = 60
 _SHOWN_IDS = 12
 
 
-def check_tokenizer(plan: Blueprint, checkpoint: Path) -> TokenizerReport:
+def check_tokenizer(source: Source, plan: Blueprint) -> TokenizerReport:
     """Encode 2,000 texts as the output of `plan` would, and as the checkpoint's tokenizer does.
 
-    `checkpoint` is the directory. Raises: EngineError if the child that does it fails.
+    A GGUF as source brings no other tokenizer than its own.
+    Raises: EngineError if the child that does it fails, DiskFullError.
     """
-    with tempfile.TemporaryDirectory(prefix="localr1-") as directory:
-        vocabulary = Path(directory) / "vocabulary.gguf"
-        vocabulary.write_bytes(encode_header(plan.key_values, []))
-        with Verifier() as verifier:
-            return verifier.compare_tokenizers(vocabulary, checkpoint)
+    if isinstance(source, GgufModel):
+        return TokenizerReport(reader="", skipped="the source is a GGUF itself")
+    temporary = Path(tempfile.gettempdir())
+    with contextlib.ExitStack() as stack:
+        with explained(temporary):
+            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="localr1-"))
+            vocabulary = Path(directory) / "vocabulary.gguf"
+            vocabulary.write_bytes(encode_header(plan.key_values, []))
+        return stack.enter_context(Verifier()).compare_tokenizers(vocabulary, source.directory)
 
 
 def require_same(report: TokenizerReport) -> None:

@@ -10,9 +10,8 @@ from localr1.verify.before import check_tokenizer, require_same
 from localr1.verify.fidelity import Fidelity
 from localr1.verify.frames import TokenizerReport
 from localr1.verify.stamp import reserved_keys
-from quant.blueprint import Blueprint
+from quant.blueprint import Blueprint, Source
 from quant.gguf.key_values import KeyValues
-from quant.source.checkpoint import Checkpoint
 
 
 class ConversionChecks:
@@ -33,11 +32,11 @@ class ConversionChecks:
         """Metadata to be written for what is measured afterwards."""
         self.tokenizer: TokenizerReport | None = None
 
-    def before_writing(self, checkpoint: Checkpoint, plan: Blueprint) -> None:
+    def before_writing(self, source: Source, plan: Blueprint) -> None:
         """Check the tokenizer. Raises: TokenizerDiffersError, EngineError."""
-        self._checkpoint, self._plan = checkpoint, plan
+        self._source, self._plan = source, plan
         try:
-            self.tokenizer = check_tokenizer(plan, checkpoint.directory)
+            self.tokenizer = check_tokenizer(source, plan)
             require_same(self.tokenizer)
         except LocalR1Error as exc:
             if not self._accepts_differences:
@@ -46,4 +45,8 @@ class ConversionChecks:
 
     def after_writing(self, on_progress: Progress) -> Fidelity:
         """Check the result, which `before_writing` has seen coming. Raises: OutputDamagedError."""
-        return check_result(self._checkpoint, self._plan, on_progress, n_threads=self._n_threads)
+        try:
+            return check_result(self._source, self._plan, on_progress, n_threads=self._n_threads)
+        except KeyboardInterrupt:
+            self._notify("the output is complete, only its check was cut short")
+            raise

@@ -27,7 +27,7 @@ _WITH_ROOM_FOR_100_KB = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 from localr1.cli.main import run
-sys.exit(run(["convert", sys.argv[1], "-o", sys.argv[2]]))
+sys.exit(run(["convert", sys.argv[1], "-o", sys.argv[2], "--no-verify"]))
 """
 
 _WITH_ROOM_FOR_300_KB = _WITH_ROOM_FOR_100_KB.replace("100_000", "300_000")
@@ -50,13 +50,13 @@ def told(self, *arguments):
     if n_marks == 20:
         os.kill(os.getpid(), signal.SIGTERM)
 output_files.OutputWriter.mark = told
-sys.exit(run(["convert", sys.argv[1], "-o", sys.argv[2]]))
+sys.exit(run(["convert", sys.argv[1], "-o", sys.argv[2], "--no-verify"]))
 """
 
 _CONVERTED = """
 import sys
 from localr1.cli.main import run
-sys.exit(run(["convert", sys.argv[1], "-o", sys.argv[2]]))
+sys.exit(run(["convert", sys.argv[1], "-o", sys.argv[2], "--no-verify"]))
 """
 
 
