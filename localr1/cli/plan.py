@@ -26,6 +26,12 @@ from localr1.model_options import ModelOptions
     help="Instead of MODEL: JSON with the key-values a log or a model page prints; - is stdin.",
 )
 @click.option(
+    "--quant",
+    "file_type",
+    metavar="TYPE",
+    help="The type that a checkpoint would be converted to.  [default: Q4_K_M]",
+)
+@click.option(
     "--calibrate",
     "calibrates",
     is_flag=True,
@@ -39,13 +45,15 @@ def command(
     model: str | None,
     *,
     metadata: TextIO | None,
+    file_type: str | None,
     calibrates: bool,
     model_options: ModelOptions,
     wish: Wish,
 ) -> int:
     """Show what MODEL needs in memory on this machine; the exit code is 4 if it does not fit.
 
-    MODEL is a GGUF file, also one that was cut off or is still being downloaded, or `demo`.
+    MODEL is a GGUF file, also one that was cut off or is still being downloaded; a checkpoint's
+    directory, config.json or repository (user/repo), planned as if it were converted; or `demo`.
     With --metadata no file is needed: {"gguf_kv": {...}, "tensor_types": {...}, "file_bytes": N,
     "request": {...}, "devices": [...]}, where the last four may be missing.
     With --on, --ram or --vram the plan is for a machine that is not here.
@@ -54,7 +62,7 @@ def command(
     from localr1.plan.memory_plan import Verdict
     from localr1.plan.planner import make_plan
 
-    asked = read_subject(output, model, metadata, model_options)
+    asked = read_subject(output, model, metadata, model_options, file_type)
     wish = replace(wish, names=(*wish.names, *asked.devices))
     if calibrates and not wish.is_empty:
         raise UsageError("--calibrate measures this machine; leave out what describes another")

@@ -1,18 +1,25 @@
-"""Owns what `plan` plans: a model file, or the metadata of one in JSON."""
+"""Owns what `plan` plans: a model file, a checkpoint yet to be converted, or metadata in JSON.
+
+A checkpoint, on this disk or on a hub, is planned as the file that converting it would give: its
+header is drawn up without weights, types and sizes exact.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from localr1.cli.output import Output
 from localr1.errors import UsageError
 from localr1.model_options import ModelOptions
+from localr1.models import DEMO
 
 if TYPE_CHECKING:
     from localr1.model_card import ModelCard
     from localr1.plan.request import PlanRequest
 
+_DEFAULT_FILE_TYPE = "Q4_K_M"
 _MAX_CHARS = 4 * 1024**2
 
 
@@ -36,17 +43,54 @@ class Subject:
 
 
 def read_subject(
-    output: Output, model: str | None, metadata: TextIO | None, options: ModelOptions
+    output: Output,
+    model: str | None,
+    metadata: TextIO | None,
+    options: ModelOptions,
+    file_type: str | None,
 ) -> Subject:
     """What the command line asked to be planned.
 
     Raises: UsageError unless exactly one of both was given; what the file or the JSON deserves.
     """
     if model is not None and metadata is None:
-        return _from_file(output, model, options)
+        return _from_model(output, model, options, file_type)
     if model is None and metadata is not None:
         return _from_json(metadata)
     raise UsageError("give either a MODEL or --metadata", hint="see localr1 plan --help")
+
+
+def _from_model(
+    output: Output, model: str, options: ModelOptions, file_type: str | None
+) -> Subject:
+    from localr1.hub.names import repository_meant
+
+    path = Path(model).expanduser()
+    is_checkpoint = path.is_dir() or path.name == "config.json"
+    if is_checkpoint or (model != DEMO and repository_meant(model) is not None):
+        return _from_checkpoint(output, model, options, file_type or _DEFAULT_FILE_TYPE)
+    if file_type is not None:
+        raise UsageError(
+            "--quant is for a checkpoint that is not converted yet",
+            hint=f"to requantise: localr1 convert {model} -q {file_type}",
+        )
+    return _from_file(output, model, options)
+
+
+def _from_checkpoint(output: Output, source: str, options: ModelOptions, file_type: str) -> Subject:
+    from localr1.cli.checkpoint_source import checkpoint_source
+    from localr1.cli.options import is_offline
+    from localr1.model_card import ModelCard
+    from quant.blueprint import dry_run
+    from quant.gguf.header import header_of_bytes
+
+    with checkpoint_source(source, output, is_offline=is_offline(), delete_shards=False) as found:
+        target = Path(f"{found.path.name}-{file_type.upper()}.gguf")
+        drawn = dry_run(found.path, target, file_type=file_type, store=found.store)
+    (file,) = drawn.files
+    card = ModelCard.from_header(header_of_bytes(file.header, target, file.n_bytes))
+    notice = f"planned as {card.quant}, converted from {source}; nothing was converted"
+    return Subject(card, options.plan_request(), notices=(notice, *drawn.notices))
 
 
 def _from_file(output: Output, model: str, options: ModelOptions) -> Subject:

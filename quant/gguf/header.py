@@ -101,7 +101,7 @@ def read_header(path: str | Path, *, allow_truncated: bool = False) -> GgufHeade
             raise refused(path, f"{status.st_size} bytes are too few for a GGUF")
         n_mapped = min(status.st_size, MAX_HEADER_BYTES)
         with mmap.mmap(file.fileno(), n_mapped, access=mmap.ACCESS_READ) as view:
-            header = _parse(path, view, status)
+            header = _parse(path, view, status.st_size, status.st_mtime_ns)
     if header.missing_bytes and not allow_truncated:
         raise GgufFileError(
             f"{path}: cut off; {header.missing_bytes} of its "
@@ -109,6 +109,14 @@ def read_header(path: str | Path, *, allow_truncated: bool = False) -> GgufHeade
             hint="get the file again; its first part alone can still be planned",
         )
     return header
+
+
+def header_of_bytes(data: bytes, path: Path, file_bytes: int) -> GgufHeader:
+    """The header of a file that is not here, or not yet; `data` is its beginning.
+
+    Its long arrays cannot be read. Raises: GgufFileError as above.
+    """
+    return _parse(path, data, file_bytes, 0)
 
 
 def _open(path: Path) -> BinaryIO:
@@ -125,7 +133,7 @@ def _open(path: Path) -> BinaryIO:
         raise refused(path, f"cannot be read ({exc.__class__.__name__})") from exc
 
 
-def _parse(path: Path, view: mmap.mmap, status: os.stat_result) -> GgufHeader:
+def _parse(path: Path, view: mmap.mmap | bytes, file_bytes: int, modified_ns: int) -> GgufHeader:
     reader = HeaderReader(path, view, text_budget=MAX_TEXT_BYTES)
     try:
         version = reader.magic_and_version()
@@ -135,7 +143,7 @@ def _parse(path: Path, view: mmap.mmap, status: os.stat_result) -> GgufHeader:
         alignment = _alignment(path, kv)
         tensors = reader.tensor_table(n_tensors, alignment)
     except TOO_FAR as exc:
-        where = "over 128 MiB long" if len(view) < status.st_size else "cut off"
+        where = "over 128 MiB long" if len(view) < file_bytes else "cut off"
         raise refused(path, f"the header is {where}") from exc
     return GgufHeader(
         path=path,
@@ -143,9 +151,9 @@ def _parse(path: Path, view: mmap.mmap, status: os.stat_result) -> GgufHeader:
         kv=MappingProxyType(kv),
         tensors=tensors,
         data_offset=aligned(reader.pos, alignment),
-        file_bytes=status.st_size,
+        file_bytes=file_bytes,
         alignment=alignment,
-        modified_ns=status.st_mtime_ns,
+        modified_ns=modified_ns,
         value_spans=MappingProxyType(reader.value_spans),
     )
 
