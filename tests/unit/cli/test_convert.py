@@ -117,3 +117,35 @@ def test_one_thread_and_many_write_the_same_bytes(source: Path, here: Path) -> N
     run(["convert", str(source), "-o", "many.gguf", "--threads", "7"])
 
     assert (here / "one.gguf").read_bytes() == (here / "many.gguf").read_bytes()
+
+
+def test_types_by_name_are_in_the_plan(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    types = ["--tensor-type", r"blk\.1\.attn=F16", "--tensor-type", "attn_v=Q8_0"]
+
+    code = run(["convert", str(source), "--dry-run", "--json", *types])
+
+    plan = json.loads(capsys.readouterr().out)
+    chosen = {tensor["name"]: tensor["type"] for tensor in plan["tensors"]}
+    assert code == 0
+    assert chosen["blk.1.attn_v.weight"] == "F16"
+    assert chosen["blk.2.attn_v.weight"] == "Q8_0"
+    assert chosen["blk.2.attn_k.weight"] == "Q5_0"
+
+
+@pytest.mark.parametrize("override", ["attn_v", "(=F16", "attn_v=Q9_9", "attn_v=Q6_K", "xyz=F16"])
+def test_a_type_by_name_that_cannot_be_is_refused_in_one_line(
+    override: str, source: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["convert", str(source), "--tensor-type", override]) == 2
+
+    assert capsys.readouterr().err.count("\n") == 1
+    assert list(here.iterdir()) == []
+
+
+def test_a_gguf_is_a_source_and_lends_its_name_without_the_type(source: Path, here: Path) -> None:
+    run(["convert", str(source), "-q", "BF16", "-o", "model-bf16.gguf", "--no-verify"])
+
+    code = run(["convert", "model-bf16.gguf", "-q", "Q8_0", "--no-verify"])
+
+    assert code == 0
+    assert (here / "model-Q8_0.gguf").is_file()
