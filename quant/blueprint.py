@@ -33,6 +33,8 @@ from quant.families.tensor_map import (
 from quant.gguf.key_values import KeyValues
 from quant.gguf.types import FileType, TensorType
 from quant.gguf.writer import TensorEntry
+from quant.importance.lead import led
+from quant.importance.matrix import ImportanceMatrix
 from quant.output.files import OutputFile
 from quant.output.split import output_layout
 from quant.recipe import ModelFacts, TypedTensor, choose_types, file_type_named, is_mixed
@@ -78,6 +80,11 @@ class Blueprint:
         """Number of tensors by type."""
         return dict(Counter(item.tensor_type.name for item in self.tensors))
 
+    @property
+    def n_led(self) -> int:
+        """Tensors that an importance matrix says something about."""
+        return sum(item.importance is not None for item in self.tensors)
+
     def entries(self) -> list[TensorEntry]:
         """The tensor table."""
         return [_entry(item, self.file_type) for item in self.tensors]
@@ -90,6 +97,7 @@ def draw(
     *,
     split_bytes: int | None,
     overrides: Sequence[TypeOverride] = (),
+    importance: ImportanceMatrix | None = None,
     notes: KeyValues | None = None,
 ) -> Blueprint:
     """The output of a source. `notes` go behind the metadata of the model.
@@ -97,9 +105,9 @@ def draw(
     Raises: QuantError naming what does not fit.
     """
     if isinstance(source, GgufModel):
-        content = content_of_gguf(source, file_type, overrides)
+        content = content_of_gguf(source, file_type, overrides, importance)
     else:
-        content = _content_of_checkpoint(source, file_type, overrides)
+        content = _content_of_checkpoint(source, file_type, overrides, importance)
     content.key_values.items.update(notes.items if notes is not None else {})
     entries = [_entry(item, file_type) for item in content.tensors]
     return Blueprint(
@@ -114,7 +122,10 @@ def draw(
 
 
 def _content_of_checkpoint(
-    checkpoint: Checkpoint, file_type: FileType, overrides: Sequence[TypeOverride]
+    checkpoint: Checkpoint,
+    file_type: FileType,
+    overrides: Sequence[TypeOverride],
+    importance: ImportanceMatrix | None,
 ) -> Content:
     try:
         architecture = architecture_of(checkpoint.config)
@@ -126,11 +137,14 @@ def _content_of_checkpoint(
             file_type,
             _facts(architecture, parameters),
             overrides=_kept_types(mapped) | given,
+            has_imatrix=importance is not None,
         )
         count = count_parameters({tensor.name: tensor.shape for tensor in mapped})
         key_values = _metadata(
             checkpoint, architecture, parameters, file_type, tensors=mapped, count=count
         )
+        if importance is not None:
+            typed = led(typed, key_values, file_type, importance)
         notices = notices_about(checkpoint, architecture, parameters)
     except RecursionError as exc:
         raise CheckpointDamagedError(
@@ -147,6 +161,7 @@ def dry_run(
     split_bytes: int | None = None,
     store: ShardStore = ON_DISK,
     overrides: Sequence[TypeOverride] = (),
+    importance: ImportanceMatrix | None = None,
     notes: KeyValues | None = None,
 ) -> Blueprint:
     """What converting `source` would write; needs no weights, only config.json and the tokenizer.
@@ -161,6 +176,7 @@ def dry_run(
         Path(target).expanduser().absolute(),
         split_bytes=split_bytes,
         overrides=overrides,
+        importance=importance,
         notes=notes,
     )
 

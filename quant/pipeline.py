@@ -22,6 +22,7 @@ from quant.blueprint import Blueprint, Source, draw, open_source
 from quant.gguf.key_values import KeyValues
 from quant.gguf.types import TensorType
 from quant.gguf.writer import padding
+from quant.importance.matrix import ImportanceMatrix
 from quant.output.files import OutputWriter, output_files
 from quant.recipe import file_type_named
 from quant.recipe.overrides import TypeOverride
@@ -65,6 +66,8 @@ class ConvertResult:
     """What the user should know about the model in llama.cpp."""
     n_files: int = 1
     """Above 1: `output` is the first one, which is the one to open."""
+    n_led: int = 0
+    """Tensors that the importance matrix said something about."""
 
 
 def convert(  # noqa: PLR0913 - one for each option
@@ -80,6 +83,7 @@ def convert(  # noqa: PLR0913 - one for each option
     kernels_dir: Path | None = None,
     store: ShardStore = ON_DISK,
     overrides: Sequence[TypeOverride] = (),
+    importance: ImportanceMatrix | None = None,
     notes: KeyValues | None = None,
     before_writing: Callable[[Source, Blueprint], None] | None = None,
 ) -> ConvertResult:
@@ -91,6 +95,7 @@ def convert(  # noqa: PLR0913 - one for each option
     Kernels that are compiled on the way are kept below `kernels_dir`, or beside their sources.
     `store` has the weights, if they do not lie in the directory.
     `overrides` are types for tensors with certain names.
+    `importance` leads the search for scales, and with it the choice of types.
     `notes` go behind the metadata of the model.
     `before_writing` sees what is about to be written and may raise what it likes.
     Raises: QuantError. Whatever is raised, nothing is left but what a later run can go on with.
@@ -99,11 +104,18 @@ def convert(  # noqa: PLR0913 - one for each option
     chosen = file_type_named(file_type)
     opened = open_source(Path(source), store)
     output = Path(output).expanduser().absolute()
-    plan = draw(opened, chosen, output, split_bytes=split_bytes, overrides=overrides, notes=notes)
+    plan = draw(
+        opened,
+        chosen,
+        output,
+        split_bytes=split_bytes,
+        overrides=overrides,
+        importance=importance,
+        notes=notes,
+    )
+    fingerprint = _fingerprint(opened, store, plan, importance)
     with (
-        output_files(
-            output, plan.files, _fingerprint(opened, store, plan), overwrite=overwrite, fresh=fresh
-        ) as writer,
+        output_files(output, plan.files, fingerprint, overwrite=overwrite, fresh=fresh) as writer,
         lane_kernels(_n_weights_by_type(plan), kernels_dir),
     ):
         if before_writing is not None:
@@ -125,10 +137,13 @@ def convert(  # noqa: PLR0913 - one for each option
         bytes_kept=writer.kept.n_written,
         notices=plan.notices,
         n_files=len(plan.files),
+        n_led=plan.n_led,
     )
 
 
-def _fingerprint(source: Source, store: ShardStore, plan: Blueprint) -> str:
+def _fingerprint(
+    source: Source, store: ShardStore, plan: Blueprint, importance: ImportanceMatrix | None
+) -> str:
     """Stands for everything the output depends on; weights by their files' identities."""
     digest = hashlib.sha256()
     for file in plan.files:
@@ -137,6 +152,8 @@ def _fingerprint(source: Source, store: ShardStore, plan: Blueprint) -> str:
         digest.update(json.dumps(source.config, sort_keys=True).encode())
     for path in sorted({tensor.path for tensor in source.tensors.values()}):
         digest.update(f"{path.name}\n{store.identity(path)}\n".encode())
+    if importance is not None:
+        digest.update(importance.digest.encode())
     return digest.hexdigest()
 
 

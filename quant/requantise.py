@@ -21,6 +21,8 @@ from quant.gguf.contents import LazyArray
 from quant.gguf.header import GgufHeader
 from quant.gguf.key_values import KeyValues
 from quant.gguf.types import QUANTIZATION_VERSION, FileType, TensorType
+from quant.importance.lead import led
+from quant.importance.matrix import ImportanceMatrix
 from quant.recipe import ModelFacts, TypedTensor, choose_types_of_gguf
 from quant.recipe.overrides import TypeOverride, overridden_types
 from quant.rows import RowSource, stored_rows
@@ -34,7 +36,10 @@ _DROPPED = ("split.no", "split.count", "split.tensors.count", "general.alignment
 
 
 def content_of_gguf(
-    model: GgufModel, file_type: FileType, overrides: Sequence[TypeOverride]
+    model: GgufModel,
+    file_type: FileType,
+    overrides: Sequence[TypeOverride],
+    importance: ImportanceMatrix | None = None,
 ) -> Content:
     """The output of a GGUF.
 
@@ -42,22 +47,33 @@ def content_of_gguf(
     has too few bits to start from.
     """
     facts = _facts(model.header)
+    key_values = _copied_metadata(model.header, file_type)
+    typed = _retyped(model, file_type, facts, overrides, has_imatrix=importance is not None)
+    if importance is not None:
+        typed = led(typed, key_values, file_type, importance)
     return Content(
         architecture=facts.architecture,
-        tensors=_retyped(model, file_type, facts, overrides),
-        key_values=_copied_metadata(model.header, file_type),
+        tensors=typed,
+        key_values=key_values,
         n_params=sum(math.prod(tensor.shape) for tensor in model.tensors.values()),
     )
 
 
 def _retyped(
-    model: GgufModel, file_type: FileType, facts: ModelFacts, overrides: Sequence[TypeOverride]
+    model: GgufModel,
+    file_type: FileType,
+    facts: ModelFacts,
+    overrides: Sequence[TypeOverride],
+    *,
+    has_imatrix: bool,
 ) -> list[TypedTensor]:
     tensors = [_mapped(stored) for stored in model.tensors.values()]
     # experts in MXFP4 are what the model was published in: they stay, as from a checkpoint
     kept = {tensor.name: TensorType.MXFP4 for tensor in tensors if tensor.source.dtype == "MXFP4"}
     given = overridden_types(overrides, tensors, facts.architecture)
-    typed = choose_types_of_gguf(tensors, file_type, facts, overrides=kept | given)
+    typed = choose_types_of_gguf(
+        tensors, file_type, facts, overrides=kept | given, has_imatrix=has_imatrix
+    )
     return [_readable(item, model.header) for item in typed]
 
 

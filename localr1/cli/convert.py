@@ -39,6 +39,10 @@ from localr1.settings import cache_dir
     help="Another type for tensors whose names have REGEX in them. May be given several times.",
 )  # fmt: skip
 @click.option(
+    "--imatrix", "imatrix_path", metavar="FILE", type=click.Path(path_type=Path),
+    help="Importance matrix that leads the quantisation; `localr1 imatrix` makes one.",
+)  # fmt: skip
+@click.option(
     "-o", "--output", "target", metavar="OUT", type=click.Path(path_type=Path),
     help="File or directory to write to.  [default: ./NAME-TYPE.gguf]",
 )  # fmt: skip
@@ -73,6 +77,7 @@ def command(  # noqa: PLR0913 - one for each option
     target: Path | None,
     *,
     tensor_types: tuple[str, ...],
+    imatrix_path: Path | None,
     delete_shards: bool,
     split_size: str | None,
     dry_run: bool,
@@ -88,12 +93,14 @@ def command(  # noqa: PLR0913 - one for each option
     """
     from localr1.verify.checks import ConversionChecks
     from quant import blueprint
+    from quant.importance.reader import read_importance
     from quant.output.split import parse_size
     from quant.pipeline import convert
     from quant.recipe import file_type_named
     from quant.recipe.overrides import parse_override
 
     overrides = [parse_override(text) for text in tensor_types]
+    importance = read_importance(imatrix_path) if imatrix_path else None
     split_bytes = parse_size(split_size) if split_size else None
     verifies = verifies and not delete_shards  # what is deleted cannot be compared with
     with checkpoint_source(
@@ -116,6 +123,7 @@ def command(  # noqa: PLR0913 - one for each option
                 file_type=file_type,
                 split_bytes=split_bytes,
                 overrides=overrides,
+                importance=importance,
                 store=found.store,
                 notes=checks.notes,
             )
@@ -131,6 +139,7 @@ def command(  # noqa: PLR0913 - one for each option
                 fresh=fresh,
                 split_bytes=split_bytes,
                 overrides=overrides,
+                importance=importance,
                 n_threads=n_threads,
                 kernels_dir=_kernels_dir(),
                 store=found.store,

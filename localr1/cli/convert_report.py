@@ -94,6 +94,8 @@ def report_result(
     if result.bytes_kept:
         output.narrate(f"{format_bytes(result.bytes_kept)} of it were kept from an earlier run")
     output.detail(f"{result.n_tensors} tensors: {types}")
+    if result.n_led:
+        output.detail(f"{result.n_led} of them led by the importance matrix")
     if result.n_files > 1:
         output.narrate(f"{result.n_files} files; open the first one")
     if checks.tokenizer is not None:

@@ -75,7 +75,9 @@ class ImportanceMatrix:
         )
 
     def add_to(self, key_values: KeyValues) -> None:
-        """Say in the metadata of the output what its quantiser was led by."""
+        """Say last in the metadata of the output what its quantiser was led by."""
+        for key in [key for key in key_values.items if key.startswith("quantize.imatrix.")]:
+            del key_values.items[key]  # of a source that was quantised before
         key_values.string("quantize.imatrix.file", _cut(self.file_name))
         key_values.string("quantize.imatrix.dataset", _cut(self.dataset))
         key_values.uint("quantize.imatrix.entries_count", len(self.entries))

@@ -1,4 +1,4 @@
-"""Owns the match between an importance matrix and the tensors of an output."""
+"""Owns what an importance matrix does to an output: tensors carry it, the metadata name it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from quant.errors import BadRequestError, ImportanceFileError
+from quant.gguf.key_values import KeyValues
 from quant.gguf.types import FileType
 from quant.importance.matrix import ImportanceMatrix
 from quant.recipe import TypedTensor, is_mixed
 
 
-def weighed(
-    tensors: Sequence[TypedTensor], file_type: FileType, matrix: ImportanceMatrix
+def led(
+    tensors: Sequence[TypedTensor],
+    key_values: KeyValues,
+    file_type: FileType,
+    matrix: ImportanceMatrix,
 ) -> list[TypedTensor]:
     """The tensors with what was measured at them; those that nothing was measured at as they were.
 
-    Raises: BadRequestError for a file type that has no use for it, ImportanceFileError if it was
-    made for another model.
+    Adds to `key_values` what says so. Raises: BadRequestError for a file type that has no use for
+    it, ImportanceFileError if it was made for another model.
     """
     if not is_mixed(file_type):
         raise BadRequestError(
@@ -32,4 +36,5 @@ def weighed(
             f"{matrix.file_name}: no tensor of this model is in it",
             hint="it was made for another model",
         )
+    matrix.add_to(key_values)
     return matched
