@@ -82,12 +82,7 @@ def choose_types(
         wanted: _Wanted = MixedTypes(tensors, MIXES[file_type], facts, has_imatrix).next_type
     else:
         wanted = _always(file_type)
-    return [
-        TypedTensor(tensor, _chosen(tensor, wanted, overrides))
-        if is_quantisable(tensor.name, tensor.shape, facts.architecture)
-        else TypedTensor(tensor, TensorType.F32)
-        for tensor in tensors
-    ]
+    return _typed(tensors, wanted, facts, overrides, lambda _tensor: TensorType.F32)
 
 
 def choose_types_of_gguf(
@@ -107,12 +102,7 @@ def choose_types_of_gguf(
         wanted: _Wanted = MixedTypes(tensors, MIXES[file_type], facts, has_imatrix).next_type
     else:
         wanted = _always(file_type)
-    return [
-        TypedTensor(tensor, _chosen(tensor, wanted, overrides))
-        if is_quantisable(tensor.name, tensor.shape, facts.architecture)
-        else TypedTensor(tensor, TensorType[tensor.source.dtype])
-        for tensor in tensors
-    ]
+    return _typed(tensors, wanted, facts, overrides, lambda tensor: TensorType[tensor.source.dtype])
 
 
 def _in_quantisers_order(tensors: Sequence[MappedTensor]) -> list[MappedTensor]:
@@ -122,6 +112,22 @@ def _in_quantisers_order(tensors: Sequence[MappedTensor]) -> list[MappedTensor]:
 def _always(file_type: FileType) -> _Wanted:
     tensor_type = TensorType[file_type.name]
     return lambda _tensor: tensor_type
+
+
+def _typed(
+    tensors: Sequence[MappedTensor],
+    wanted: _Wanted,
+    facts: ModelFacts,
+    overrides: Mapping[str, TensorType],
+    kept: _Wanted,
+) -> list[TypedTensor]:
+    """`kept` is the type of what takes no part."""
+    return [
+        TypedTensor(tensor, _chosen(tensor, wanted, overrides))
+        if is_quantisable(tensor.name, tensor.shape, facts.architecture)
+        else TypedTensor(tensor, kept(tensor))
+        for tensor in tensors
+    ]
 
 
 def _chosen(
