@@ -27,7 +27,7 @@ def types_by_count(
     constants among them.
     """
     wanted = {name.upper(): n for name, n in counts.items() if name.upper() != "F32"}
-    tensors = [_without_rows(name, shape) for name, shape in dims.items()]
+    tensors = [without_rows(name, shape) for name, shape in dims.items()]
     for file_type in FILE_TYPES:
         typed = choose_types(tensors, file_type, facts)
         found = Counter(item.tensor_type.name for item in typed)
@@ -37,9 +37,10 @@ def types_by_count(
     return None
 
 
-def _without_rows(name: str, dims: Sequence[int]) -> MappedTensor:
+def without_rows(name: str, dims: Sequence[int], dtype: str = "F32") -> MappedTensor:
+    """A tensor of which only the shape is known, for what asks about shapes only."""
     shape = tuple(reversed(dims))
-    source = RowSource("F32", math.prod(shape[:-1]), shape[-1], 0, (), _no_rows)
+    source = RowSource(dtype, math.prod(shape[:-1]), shape[-1], 0, (), _no_rows)
     return MappedTensor(name, shape, source)
 
 

@@ -30,7 +30,7 @@ def lines(plan: MemoryPlan) -> list[str]:
     for fix in plan.fixes:
         enough = "" if fix.is_enough else " (not enough alone)"
         saved = format_bytes(fix.saves_bytes)
-        text.append(f"  {fix.change:<16} saves {saved:>8}, costs {fix.costs}{enough}")
+        text.append(f"  {fix.change:<20} saves {saved:>8}, costs {fix.costs}{enough}")
     text += [f"note: {notice}" for notice in plan.notices]
     return text
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
+from localr1.model_card import ModelCard
 from localr1.plan.kv_cache import CELL_STEP, holds
 from localr1.plan.memory_plan import Fix, Verdict
 from localr1.plan.placement import Placement
 from localr1.plan.request import PlanRequest
 from localr1.plan.solver import Solver
+from localr1.plan.weights import total_bytes
+from quant.errors import BadRequestError
+from quant.gguf.types import FileType, TensorType
+
+_SMALLER_TYPES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS")  # most exact first
+_WORTH_IT = 0.97  # a file that is hardly smaller is no fix
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +25,7 @@ class _Change:
     text: str
     costs: str
     request: PlanRequest
+    card: ModelCard
 
 
 def find_fixes(solver: Solver, now: Placement) -> tuple[Fix, ...]:
@@ -24,52 +33,67 @@ def find_fixes(solver: Solver, now: Placement) -> tuple[Fix, ...]:
 
     Enough means: fits at all, or, where it fits with a part on the host already, fits on the GPU.
     """
-    verdict = solver.verdict(now)
-    found = []
-    for change in _changes(solver, now):
-        changed = Solver(solver.card, change.request, solver.hardware)
-        placement = changed.placement(changed.n_ctx())
-        saves_bytes = now.need_bytes - placement.need_bytes
-        after = changed.verdict(placement)
-        is_enough = after is Verdict.FITS or (
-            verdict is Verdict.DOES_NOT_FIT and after is Verdict.FITS_WITH_OFFLOAD
-        )
-        if saves_bytes > 0 or is_enough:
-            found.append(
-                Fix(
-                    change=change.text,
-                    saves_bytes=max(saves_bytes, 0),
-                    costs=change.costs,
-                    is_enough=is_enough,
-                )
-            )
-    return tuple(sorted(found, key=lambda fix: (not fix.is_enough, -fix.saves_bytes)))
+    request = replace(solver.request, n_ctx=solver.n_ctx())
+    tried = [_try(change, solver, now) for change in _changes(solver, request, now)]
+    smaller = [_try(change, solver, now) for change in _smaller(solver.card, request)]
+    # of several quantisations the most exact that is enough, or else the smallest
+    enough = [fix for fix in smaller if fix.is_enough]
+    found = [*tried, *(enough[:1] or smaller[-1:])]
+    useful = (fix for fix in found if fix.saves_bytes or fix.is_enough)
+    return tuple(sorted(useful, key=lambda fix: (not fix.is_enough, -fix.saves_bytes)))
 
 
-def _changes(solver: Solver, now: Placement) -> Iterator[_Change]:
+def _try(change: _Change, solver: Solver, now: Placement) -> Fix:
+    changed = Solver(change.card, change.request, solver.hardware)
+    placement = changed.placement(changed.n_ctx())
+    after = changed.verdict(placement)
+    is_enough = after is Verdict.FITS or (
+        solver.verdict(now) is Verdict.DOES_NOT_FIT and after is Verdict.FITS_WITH_OFFLOAD
+    )
+    saves_bytes = max(now.need_bytes - placement.need_bytes, 0)
+    return Fix(change=change.text, saves_bytes=saves_bytes, costs=change.costs, is_enough=is_enough)
+
+
+def _changes(solver: Solver, request: PlanRequest, now: Placement) -> Iterator[_Change]:
     card, n_ctx, max_ctx = solver.card, solver.n_ctx(), solver.max_ctx()
-    request = replace(solver.request, n_ctx=n_ctx)
+
+    def with_request(text: str, costs: str, **fields: Any) -> _Change:
+        return _Change(text, costs, replace(request, **fields), card)
+
     if not request.uses_flash_attn:
-        yield _Change("--flash-attn on", "nothing", replace(request, flash_attn="on"))
+        yield with_request("--flash-attn on", "nothing", flash_attn="on")
     shorter = max_ctx if 0 < max_ctx < n_ctx else n_ctx // 2 // CELL_STEP * CELL_STEP
     if shorter:
-        yield _Change(f"--ctx {shorter}", "shorter conversations", replace(request, n_ctx=shorter))
+        yield with_request(f"--ctx {shorter}", "shorter conversations", n_ctx=shorter)
     head_dims = {*card.head_dim_k, *card.head_dim_v}
     for name, costs in (("q8_0", "hardly any precision"), ("q4_0", "some precision")):
         if request.uses_flash_attn and holds(name, head_dims):
-            yield _Change(f"--kv {name}", costs, replace(request, type_k=name, type_v=name))
+            yield with_request(f"--kv {name}", costs, type_k=name, type_v=name)
     if request.n_ubatch > 128:
-        yield _Change("--ubatch 128", "slower reading of prompts", replace(request, n_ubatch=128))
-    yield from _placed_by_the_plan(request, now)
-
-
-def _placed_by_the_plan(request: PlanRequest, now: Placement) -> Iterator[_Change]:
-    """Where the user said how much goes to a GPU: let the plan choose."""
-    if request.n_gpu_layers is None and request.n_host_experts is None:
-        return
-    if all(device.margin_bytes >= 0 for device in now.devices):
-        return
-    free = replace(request, n_gpu_layers=None, n_host_experts=None)
+        yield with_request("--ubatch 128", "slower reading of prompts", n_ubatch=128)
+    # where the user said how much goes to a GPU that cannot hold it, the plan may choose
     given = ("--gpu-layers", request.n_gpu_layers), ("--cpu-moe", request.n_host_experts)
     options = " and ".join(name for name, value in given if value is not None)
-    yield _Change(f"without {options}", "speed: the processor does more", free)
+    if options and any(device.margin_bytes < 0 for device in now.devices):
+        yield with_request(
+            f"without {options}",
+            "speed: the processor does more",
+            n_gpu_layers=None,
+            n_host_experts=None,
+        )
+
+
+def _smaller(card: ModelCard, request: PlanRequest) -> Iterator[_Change]:
+    """The same model in smaller types, where the types it has are known."""
+    if any(tensor.type_name not in TensorType.__members__ for tensor in card.tensors):
+        return
+    from localr1.requantised import requantised  # brings numpy along
+
+    n_bytes = total_bytes(card.tensors)
+    for name in _SMALLER_TYPES:
+        try:
+            other = requantised(card, FileType[name])
+        except BadRequestError:
+            continue  # its rows are no whole blocks
+        if total_bytes(other.tensors) < _WORTH_IT * n_bytes:
+            yield _Change(f"convert -q {name}", "precision", request, other)

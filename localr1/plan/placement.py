@@ -26,6 +26,7 @@ from localr1.plan.offload import Split, best_split, fill_in_order, in_proportion
 from localr1.plan.request import PlanRequest
 from localr1.plan.weights import WeightTable, largest_matrix_bytes, span_bytes
 from localr1.units import MIB
+from quant.gguf.contents import TensorInfo
 
 # The engine's process beside its buffers, measured on Linux x86-64: interpreter and libraries
 # 42 MiB, a tokenizer 170 to 340 bytes per token of the vocabulary, work buffers up to 20 MiB.
@@ -160,7 +161,7 @@ class Placer:
     def _device(
         self, gpu: Device, layers: range, n_ctx: int, split: Split, streamed_bytes: int
     ) -> DevicePlan:
-        if gpu.kind is DeviceKind.METAL and self._request.use_mmap:
+        if self._is_mapped_by(gpu):
             # Metal uses the mapped file itself, with whatever lies between these tensors
             weights_bytes = span_bytes(self.weights.of_gpu(layers, split.n_host_experts))
         else:
@@ -195,6 +196,7 @@ class Placer:
             # a GPU's own kind of host memory is preferred to repacking
             features=frozenset[str]() if self._hardware.gpus else self._hardware.host.cpu_features,
             use_mmap=request.use_mmap,
+            shared=self._mapped_by_gpus(split),
         )
         computes = bool(layers) or split.n_host_experts > 0
         return DevicePlan(
@@ -212,6 +214,15 @@ class Placer:
             overhead_bytes=self._process_bytes(),
             layers=(layers[0], layers[-1]) if layers else None,
         )
+
+    def _is_mapped_by(self, gpu: Device) -> bool:
+        return gpu.kind is DeviceKind.METAL and self._request.use_mmap
+
+    def _mapped_by_gpus(self, split: Split) -> list[TensorInfo]:
+        if not any(map(self._is_mapped_by, self._hardware.gpus)):
+            return []
+        n_all = self._card.n_layer + 1
+        return self.weights.of_gpu(range(n_all - split.n_gpu_layers, n_all), split.n_host_experts)
 
     def _largest_on_host(self, split: Split) -> int:
         """The largest matrix that is copied to a GPU for long batches; one at a time is there."""

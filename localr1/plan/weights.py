@@ -8,7 +8,7 @@ Source: llama.cpp at the pinned version, `llama_model_base::load_tensors` and `m
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from localr1.model_card import ModelCard
@@ -99,8 +99,12 @@ class WeightTable:
         *,
         features: Collection[str],
         use_mmap: bool,
+        shared: Collection[TensorInfo] = (),
     ) -> HostWeights:
-        """How the host keeps its part; `features` empty means that nothing is repacked."""
+        """How the host keeps its part; `features` empty means that nothing is repacked.
+
+        `shared` is what a GPU that has the host's memory maps: those pages are counted there.
+        """
         plain: list[TensorInfo] = list(self._input)
         repacked: list[TensorInfo] = []
         for tensor in self._computed_on_host(layers, n_host_experts):
@@ -114,8 +118,10 @@ class WeightTable:
         plain_bytes = total_bytes(plain)
         if not use_mmap:
             return HostWeights(plain_bytes, repacked_bytes, 0)
-        mapped_bytes = span_bytes(plain)
-        return HostWeights(mapped_bytes, repacked_bytes, mapped_bytes - plain_bytes)
+        mapped_bytes, (start, end) = span_bytes(plain), _span(shared)
+        shared_bytes = total_bytes(t for t in plain if start <= t.offset < end)
+        unused_bytes = mapped_bytes - plain_bytes + shared_bytes
+        return HostWeights(mapped_bytes, repacked_bytes, unused_bytes)
 
     def _tied_output(self) -> list[TensorInfo]:
         return [tensor for tensor in self._input if tensor.name == "token_embd.weight"]
@@ -149,16 +155,21 @@ def total_bytes(tensors: Iterable[TensorInfo]) -> int:
     return sum(tensor.n_bytes for tensor in tensors)
 
 
-def span_bytes(tensors: Sequence[TensorInfo]) -> int:
+def span_bytes(tensors: Collection[TensorInfo]) -> int:
     """The part of the file from the first of them to the end of the last."""
-    if not tensors:
-        return 0
-    return max(t.offset + t.n_bytes for t in tensors) - min(t.offset for t in tensors)
+    start, end = _span(tensors)
+    return end - start
 
 
 def largest_matrix_bytes(tensors: Iterable[TensorInfo]) -> int:
     """The largest of them that is multiplied with."""
     return max((t.n_bytes for t in tensors if len(t.dims) > 1), default=0)
+
+
+def _span(tensors: Collection[TensorInfo]) -> tuple[int, int]:
+    if not tensors:
+        return 0, 0
+    return min(t.offset for t in tensors), max(t.offset + t.n_bytes for t in tensors)
 
 
 def _is_repacked(tensor: TensorInfo, features: Collection[str]) -> bool:

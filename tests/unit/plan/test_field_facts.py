@@ -127,3 +127,24 @@ def test_a_long_document_is_what_breaks_a_card_that_worked() -> None:
     assert fits.verdict is Verdict.FITS
     assert too_long.verdict is Verdict.DOES_NOT_FIT
     assert "without --gpu-layers" in {fix.change for fix in too_long.fixes if fix.is_enough}
+
+
+def test_a_smaller_quantisation_is_offered_where_it_is_enough() -> None:
+    half = replace(QWEN_1_5B, type_name="F16", output_type="F16")
+
+    plan = _plan(half, "pc-8gb", request=PlanRequest(n_ctx=65_536))
+
+    (fix,) = [fix for fix in plan.fixes if fix.change.startswith("convert")]
+    assert plan.verdict is Verdict.DOES_NOT_FIT
+    assert fix.is_enough
+    assert fix.change == "convert -q Q8_0"  # the most exact that is enough
+    assert 1 * GIB < fix.saves_bytes < 2 * GIB
+
+
+def test_the_same_pages_of_a_file_are_counted_once_on_a_mac() -> None:
+    tied = replace(QWEN_1_5B, is_tied=True)  # the GPU's output is the host's embedding
+
+    mac, pc = _plan(tied, "m1-16gb"), _plan(tied, "rtx-4060")
+
+    assert mac.host.unused_bytes == mac.host.weights_bytes
+    assert pc.host.unused_bytes == 0

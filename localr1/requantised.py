@@ -1,0 +1,36 @@
+"""Owns a model card as it would be in another quantisation, by the mixes that `convert` writes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from localr1.assumed_types import without_rows
+from localr1.model_card import ModelCard
+from quant.gguf.contents import TensorInfo
+from quant.gguf.types import FileType
+from quant.recipe import ModelFacts, choose_types_of_gguf
+
+
+def requantised(card: ModelCard, file_type: FileType) -> ModelCard:
+    """The same model with the types, sizes and order of tensors of that file type.
+
+    Raises: BadRequestError where rows do not fit a type.
+    """
+    tensors = [without_rows(t.name, t.dims, t.type_name) for t in card.tensors]
+    facts = ModelFacts(
+        architecture=card.arch,
+        n_layer=card.n_layer,
+        n_head=card.n_head[0],
+        n_head_kv=card.n_head_kv[0],
+        n_expert=card.experts.n_expert if card.experts else 0,
+    )
+    retyped, offset = [], 0
+    for typed in choose_types_of_gguf(tensors, file_type, facts):
+        dims, kind = typed.tensor.shape[::-1], typed.tensor_type
+        n_bytes = typed.tensor.source.n_rows * kind.n_bytes(typed.tensor.source.n_cols)
+        retyped.append(TensorInfo(typed.tensor.name, kind.name, dims, offset, n_bytes))
+        offset += n_bytes
+    beside_bytes = max(card.file_bytes - sum(t.n_bytes for t in card.tensors), 0)
+    return replace(
+        card, quant=file_type.name, tensors=tuple(retyped), file_bytes=offset + beside_bytes
+    )
