@@ -42,7 +42,7 @@ _VERBS: dict[str, str] = {
 _EPILOG = """\
 \b
 Exit codes:
-  0 ok                    5 blocked by --offline   9 disk full
+  0 ok                    5 no network             9 disk full
   1 unexpected            6 file damaged/refused  10 thinking left no answer
   2 usage                 7 engine died          130 interrupted, or the
   3 not found             8 context overflow         reader of stdout left
