@@ -29,7 +29,7 @@ from localr1.plan.planner import make_plan
 from localr1.units import format_bytes
 from localr1.worker.frames import EngineInfo, LoadReport
 from localr1.worker.host import Engine
-from quant.gguf.header import read_header
+from quant.gguf.parts import read_model_header
 
 _PROGRESS_STEP = 0.02  # llama.cpp reports every tensor; nobody needs more than fifty steps
 
@@ -48,7 +48,7 @@ def conversation_with(
     before a screen is drawn.
     """
     path = resolve(name, on_progress=on_progress)
-    launch = Launch(path, ModelCard.from_header(read_header(path)), options, on_plan)
+    launch = Launch(path, ModelCard.from_header(read_model_header(path)), options, on_plan)
     session_options = SessionOptions(
         system=options.system or "",
         thinks=options.thinks,

@@ -108,7 +108,7 @@ class _CardReader:
 
     def card(self) -> ModelCard:
         header = self._header
-        self._check_is_whole()
+        self._check_is_usable()
         n_embd = self._count("embedding_length")
         n_head = self._per_layer("attention.head_count", 0)
         n_head_kv = self._per_layer("attention.head_count_kv", n_head)
@@ -260,13 +260,7 @@ class _CardReader:
     def _key(self, name: str) -> str:
         return f"{self._arch}.{name}"
 
-    def _check_is_whole(self) -> None:
-        n_parts = self._header.kv.get("split.count", 1)
-        if isinstance(n_parts, int) and n_parts > 1:
-            raise self._refused(
-                f"one of {n_parts} parts of a model; split files are not supported",
-                hint="join them with llama-gguf-split --merge",
-            )
+    def _check_is_usable(self) -> None:
         if not self._header.tensors:
             raise self._refused("a vocabulary without a model: there are no tensors")
         for key, value in self._header.kv.items():

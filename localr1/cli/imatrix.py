@@ -70,7 +70,7 @@ def command(  # noqa: PLR0913 - one for each option
     from localr1.model_card import ModelCard
     from localr1.model_options import ModelOptions
     from localr1.models import resolve
-    from quant.gguf.header import read_header
+    from quant.gguf.parts import read_model_header
 
     wanted = Measurement(read_text(text), str(text), n_ctx, n_chunks)
     path = resolve(model, on_progress=output.conversion)
@@ -83,7 +83,7 @@ def command(  # noqa: PLR0913 - one for each option
     )
     launch = Launch(
         path,
-        ModelCard.from_header(read_header(path)),
+        ModelCard.from_header(read_model_header(path)),
         options,
         on_plan=None if loads_anyway else room_for_logits(n_ctx),
         observes_inputs=True,

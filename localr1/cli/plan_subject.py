@@ -96,10 +96,10 @@ def _from_checkpoint(output: Output, source: str, options: ModelOptions, file_ty
 def _from_file(output: Output, model: str, options: ModelOptions) -> Subject:
     from localr1.model_card import ModelCard
     from localr1.models import resolve
-    from quant.gguf.header import read_header
+    from quant.gguf.parts import read_model_header
 
     path = resolve(model, on_progress=lambda done, all_: output.progress("converting", done, all_))
-    header = read_header(path, allow_truncated=True)
+    header = read_model_header(path, allow_truncated=True)
     if header.missing_bytes:
         output.narrate(f"note: {path} is cut off, {header.missing_bytes} bytes are missing")
     return Subject(ModelCard.from_header(header), options.plan_request())

@@ -173,7 +173,6 @@ def test_what_cannot_be_planned_is_named(
         ({"qwen2.expert_count": 4000}, "expert_count is 4000"),
         ({"qwen2.attention.layer_norm_rms_epsilon": -1.0}, "epsilon is -1.0"),
         ({"qwen2.attention.layer_norm_rms_epsilon": float("nan")}, "epsilon is nan"),
-        ({"split.count": 3}, "one of 3 parts"),
         ({"tokenizer.ggml.tokens": None}, "vocab_size is missing"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
