@@ -62,8 +62,10 @@ class Output:
         self._stdout = _usable(sys.stdout if stdout is None else stdout)
         self._stderr = _usable(sys.stderr if stderr is None else stderr)
         self._has_progress = False
+        self._label = ""
         self._drawn_s = 0.0
-        self._started_s = time.monotonic()
+        self._started_s = 0.0
+        self._first_share = 0.0
 
     @property
     def is_terminal(self) -> bool:
@@ -108,17 +110,18 @@ class Output:
         if self.quiet or self.as_json or not self._stderr.isatty():
             return
         now_s = time.monotonic()
-        if not self._has_progress:
-            self._started_s = now_s
+        share = min(done / total, 1.0) if total else 0.0
+        if not self._has_progress or label != self._label:
+            self._label, self._started_s, self._first_share = label, now_s, share
         elif now_s - self._drawn_s < _REDRAW_S and done < total:
             return
         self._drawn_s = now_s
         self._has_progress = True
-        share = min(done / total, 1.0) if total else 0.0
         filled = round(share * 24)
         bar = "█" * filled + "░" * (24 - filled)
-        elapsed_s = now_s - self._started_s
-        left = f", {format_duration(elapsed_s / share - elapsed_s)} left" if share > 0.02 else ""
+        here = share - self._first_share  # work that goes on starts where it was cut short
+        left_s = (now_s - self._started_s) * (1 - share) / here if here > 0.02 else None
+        left = "" if left_s is None else f", {format_duration(left_s)} left"
         self._to_stderr(f"\r\x1b[K{safe_line(label)} {bar} {share:4.0%} {note}{left}")
 
     def conversion(self, bytes_done: float, bytes_total: float) -> None:
