@@ -150,8 +150,8 @@ def _source_as_gguf(
         yield source.header.path
         return
     output = plan.files[0].path
-    # always the same name: what a killed run left is overwritten by the next one
-    path = output.with_name(f".{output.name[:_MAX_NAME_LENGTH]}.source.gguf")
+    # always the same name, so that the next run takes away what a killed one left
+    directory = output.with_name(f".{output.name[:_MAX_NAME_LENGTH]}.source")
 
     def report(progress: ConvertProgress) -> None:
         on_progress("reading the source", progress.bytes_done / progress.bytes_total)
@@ -159,7 +159,7 @@ def _source_as_gguf(
     try:
         yield convert(
             source.directory,
-            path,
+            directory / "source.gguf",
             file_type=reference.name,
             on_progress=report,
             overwrite=True,
@@ -167,4 +167,4 @@ def _source_as_gguf(
             store=source.store,
         ).output
     finally:
-        path.unlink(missing_ok=True)
+        shutil.rmtree(directory, ignore_errors=True)

@@ -1,7 +1,7 @@
 """Owns the bytes of a GGUF file before its tensor data: header, metadata, tensor table.
 
-Every size is known before the first byte is written, so the header is final when it goes out and
-nothing is patched afterwards. Layout: docs/gguf.md of the ggml project, version 3, little endian.
+Every size is known before the first byte is written, so the header goes out first and the weights
+follow in one pass. Layout: docs/gguf.md of the ggml project, version 3, little endian.
 """
 
 from __future__ import annotations

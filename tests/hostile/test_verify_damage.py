@@ -77,9 +77,14 @@ def conversion(tmp_path: Path) -> _Conversion:
 
 
 def _verifiers() -> list[psutil.Process]:
-    children = psutil.Process().children()
-    alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in alive if "localr1.verify.child" in child.cmdline()]
+    return [child for child in psutil.Process().children() if _is_verifier(child)]
+
+
+def _is_verifier(process: psutil.Process) -> bool:
+    try:
+        return "localr1.verify.child" in process.cmdline()
+    except psutil.NoSuchProcess:  # it ended just now
+        return False
 
 
 @pytest.mark.parametrize(
