@@ -31,6 +31,7 @@ from quant.source.safetensors import MappedShards, StoredTensor
 
 _NUMBERS = ("F32", "F16", "BF16")
 _MAX_LAYERS = 512  # as llama.cpp
+_MAX_COLUMNS = 2**24  # a row must fit into memory; the longest known have 2^18
 _DROPPED = ("split.no", "split.count", "split.tensors.count", "general.alignment")
 """Of the parts that become one; and where tensors start, which is llama.cpp's usual for us."""
 
@@ -118,9 +119,13 @@ def _count(header: GgufHeader, key: str, default: int = 0) -> int:
 
 
 def _mapped(stored: StoredTensor) -> MappedTensor:
-    if stored.dtype in _NUMBERS:
-        return MappedTensor(stored.name, stored.shape, stored_rows(stored))
-    return MappedTensor(stored.name, stored.shape, _encoded_rows(stored))
+    rows = stored_rows(stored) if stored.dtype in _NUMBERS else _encoded_rows(stored)
+    if rows.n_cols > _MAX_COLUMNS:
+        raise GgufFileError(
+            f"{stored.path}: tensor {stored.name} has rows of {rows.n_cols:,} weights, "
+            f"the limit is {_MAX_COLUMNS:,}"
+        )
+    return MappedTensor(stored.name, stored.shape, rows)
 
 
 def _readable(item: TypedTensor, header: GgufHeader) -> TypedTensor:

@@ -51,6 +51,7 @@ _REFUSED: dict[str, tuple[Mapping[str, Value], _Tensors, str]] = {
         {"blk.7.ffn_down_exps.weight": ((32, 4, 2), F32)},
         "in none of the 1 layers",
     ),
+    "rows without end": (_KEYS, {"blk.0.ffn_up.weight": ((2**25, 2), Q8_0)}, "rows of 33,554,432"),
     "a part that is alone": (_KEYS | {"split.count": 2}, _MATRIX, "its name does not say so"),
     "parts in words": (_KEYS | {"split.count": "two"}, _MATRIX, "split.count is 'two'"),
 }  # fmt: skip
