@@ -32,8 +32,12 @@ from quant.source.safetensors import MappedShards, StoredTensor
 _NUMBERS = ("F32", "F16", "BF16")
 _MAX_LAYERS = 512  # as llama.cpp
 _MAX_COLUMNS = 2**24  # a row must fit into memory; the longest known have 2^18
-_DROPPED = ("split.no", "split.count", "split.tensors.count", "general.alignment")
-"""Of the parts that become one; and where tensors start, which is llama.cpp's usual for us."""
+_DROPPED = (
+    "split.no", "split.count", "split.tensors.count",  # the parts become one
+    "general.alignment",  # llama.cpp's usual for us
+    "localr1.quantize.",  # was measured at the source
+)  # fmt: skip
+"""How keys begin that would be wrong in the output."""
 
 
 def content_of_gguf(
@@ -81,7 +85,7 @@ def _retyped(
 def _copied_metadata(header: GgufHeader, file_type: FileType) -> KeyValues:
     key_values = KeyValues()
     for key, value in header.read_encoded().items():
-        if key not in _DROPPED:
+        if not key.startswith(_DROPPED):
             key_values.encoded(key, value)
     # llama.cpp's quantiser sets these two anew, which puts them last
     for key, number in (

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from quant.errors import BadRequestError, CheckpointDamagedError, QuantError
+from quant.gguf.header import read_header
 from quant.pipeline import ConvertProgress, convert
 from tests.support.checkpoint_zoo import write_checkpoint
 from tests.support.gguf_writer import (
@@ -129,6 +130,20 @@ def test_a_part_of_another_model_is_noticed(parts: list[Path], tmp_path: Path) -
 
         with pytest.raises(QuantError, match=message):
             convert(parts[0], tmp_path / "out.gguf")
+
+
+def test_what_would_be_wrong_in_the_output_is_not_copied(tmp_path: Path) -> None:
+    wrong: dict[str, Value] = {"general.alignment": 64, "localr1.quantize.kl_divergence": 0.5}
+    head = header(
+        [key_value(key, value) for key, value in (_KEYS | wrong).items()],
+        [tensor_row("blk.0.ffn_up.weight", (32, 1), F32, 0)],
+    )
+    (tmp_path / "source.gguf").write_bytes(head + bytes(-len(head) % 64 + 128))
+
+    convert(tmp_path / "source.gguf", tmp_path / "out.gguf")
+
+    kept = read_header(tmp_path / "out.gguf").kv
+    assert list(kept) == [*_KEYS, "general.quantization_version", "general.file_type"]
 
 
 def test_a_key_of_the_source_is_copied_whatever_its_type(tmp_path: Path) -> None:
