@@ -20,6 +20,7 @@ from quant.source.json_file import parse_json_object
 
 _MAX_LISTING_BYTES = 8 * 1024**2
 _MAX_FILES = 20_000
+_N_RETRIES = 3  # who is not online learns so in seconds: nothing is lost yet
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -56,7 +57,14 @@ def read_repository(
     Raises: ModelNotFoundError, AccessRefusedError, NetworkError, DownloadError.
     """
     path = f"/api/models/{name}/revision/{name.quoted_revision}?blobs=true"
-    content = read_all(client, path, what=str(name), max_bytes=_MAX_LISTING_BYTES, sleep=sleep)
+    content = read_all(
+        client,
+        path,
+        what=str(name),
+        max_bytes=_MAX_LISTING_BYTES,
+        sleep=sleep,
+        n_retries=_N_RETRIES,
+    )
     try:
         listing = parse_json_object(content, f"what {client.access.host} says about {name}")
     except CheckpointDamagedError as exc:
@@ -71,7 +79,13 @@ def read_repository(
 
 
 def read_all(
-    client: HubClient, path: str, *, what: str, max_bytes: int, sleep: Callable[[float], None]
+    client: HubClient,
+    path: str,
+    *,
+    what: str,
+    max_bytes: int,
+    sleep: Callable[[float], None],
+    n_retries: int | None = None,
 ) -> bytes:
     """A small file, whole. Raises: DownloadError if it is larger."""
 
@@ -84,7 +98,7 @@ def read_all(
                     raise DownloadError(f"{what} is larger than {max_bytes:,} bytes")
         return bytes(content)
 
-    return patiently(attempt, sleep)
+    return patiently(attempt, sleep, n_retries=n_retries)
 
 
 def _listed(entry: Any) -> HubFile | None:

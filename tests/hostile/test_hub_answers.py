@@ -307,6 +307,15 @@ def test_a_host_that_has_no_address_is_asked_for_a_minute_and_named() -> None:
     assert caught.value.exit_code == 5
 
 
+def test_a_machine_without_a_network_learns_so_in_seconds(hub: FakeHub, tmp_path: Path) -> None:
+    hub.mishaps = [Mishap("/api/", status=502) for _ in range(20)]
+
+    error = _refusal(hub, tmp_path)
+
+    assert isinstance(error, NetworkError)
+    assert len(hub.requests) == 4
+
+
 def test_a_server_that_only_drips_is_given_up() -> None:
     now_s = 0.0
 
