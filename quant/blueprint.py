@@ -33,7 +33,7 @@ from quant.families.tensor_map import (
 from quant.gguf.key_values import KeyValues
 from quant.gguf.types import FileType, TensorType
 from quant.gguf.writer import TensorEntry
-from quant.importance.lead import led
+from quant.importance.lead import gaps, led
 from quant.importance.matrix import ImportanceMatrix
 from quant.output.files import OutputFile
 from quant.output.split import output_layout
@@ -110,6 +110,7 @@ def draw(
         content = _content_of_checkpoint(source, file_type, overrides, importance)
     content.key_values.items.update(notes.items if notes is not None else {})
     entries = [_entry(item, file_type) for item in content.tensors]
+    notices = [] if importance is None else gaps(content.tensors)
     return Blueprint(
         architecture=content.architecture,
         file_type=file_type,
@@ -117,7 +118,7 @@ def draw(
         tensors=content.tensors,
         n_params=content.n_params,
         key_values=content.key_values,
-        notices=content.notices,
+        notices=(*content.notices, *notices),
     )
 
 

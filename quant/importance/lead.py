@@ -38,3 +38,17 @@ def led(
         )
     matrix.add_to(key_values)
     return matched
+
+
+def gaps(tensors: Sequence[TypedTensor]) -> list[str]:
+    """What to tell about matrices of layers that the importance matrix knows nothing of."""
+    quantised = [
+        item
+        for item in tensors
+        if item.tensor.name.startswith("blk.") and item.tensor_type.block_weights > 1
+    ]
+    missing = [item.tensor.name for item in quantised if item.importance is None]
+    if not missing:
+        return []
+    counts = f"{len(missing)} of {len(quantised)} quantised matrices"
+    return [f"the importance matrix knows nothing of {counts}, such as {missing[0]}"]

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from quant.gguf.header import read_header
 from tests.support.command_line import COMMAND, environment, kill_engine, localr1, start
 from tests.support.importance_files import arithmetic
+from tests.support.models import R1_NANO_CHECKPOINT
 
 
 @pytest.fixture
@@ -144,6 +146,22 @@ def test_interrupt_leaves_nothing(
     assert run.returncode == 130
     assert stderr.strip() == "localr1: interrupted"
     assert list(out.iterdir()) == []
+
+
+def test_result_leads_a_conversion(r1_nano: Path, out: Path, tmp_path: Path) -> None:
+    size = ("--ctx", "32", "--chunks", "2", "--threads", "1")
+    localr1("imatrix", r1_nano, "-", "-o", out / "i.gguf", *size, home=tmp_path, stdin=arithmetic())
+    checkpoint, target = R1_NANO_CHECKPOINT, out / "model.gguf"
+    options = ("-q", "Q4_0", "-o", target, "--no-verify", "-v", "--imatrix")
+
+    run = localr1("convert", checkpoint, *options, out / "i.gguf", home=tmp_path)
+    absent = localr1("convert", checkpoint, *options, out / "absent.gguf", home=tmp_path)
+
+    assert (run.code, run.stdout) == (0, f"{target}\n"), run.stderr
+    assert "42 of them led by the importance matrix" in run.stderr
+    assert read_header(target).kv["quantize.imatrix.dataset"] == "-"
+    assert absent.code == 3
+    assert f"there is no importance matrix {out / 'absent.gguf'}" in absent.stderr
 
 
 def test_full_disk_leaves_nothing(r1_nano: Path, text: Path, out: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ The matrix is made up: some tensors are missing, and experts that no token reach
 from __future__ import annotations
 
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def test_importance_changes_the_weights(tmp_path: Path) -> None:
     write_gguf_importance(tmp_path / "imatrix.gguf", _made_up(tmp_path / "plain.gguf"))
 
     importance = read_importance(tmp_path / "imatrix.gguf")
-    convert(source, tmp_path / "led.gguf", file_type="Q4_0", importance=importance)
+    result = convert(source, tmp_path / "led.gguf", file_type="Q4_0", importance=importance)
 
     plain, led = (
         {tensor.name: tensor.data for tensor in gguf.GGUFReader(tmp_path / name).tensors}
@@ -113,6 +114,11 @@ def test_importance_changes_the_weights(tmp_path: Path) -> None:
     )
     changed = {name for name in plain if not np.array_equal(plain[name], led[name])}
     assert changed == {name for name in importance.entries if name in plain}
+    (notice,) = result.notices
+    assert re.fullmatch(
+        r"the importance matrix knows nothing of \d+ of \d+ quantised matrices, such as blk\..*",
+        notice,
+    )
 
 
 def test_both_formats_lead_to_the_same_weights(tmp_path: Path) -> None:
