@@ -46,6 +46,7 @@ from quant.source.json_file import read_json_object
 from quant.source.safetensors import StoredTensor
 from quant.source.shard_files import has_weights
 from quant.source.shard_store import ON_DISK, ShardStore
+from quant.vocabulary.pretokenizer import notices_about_cut
 from quant.vocabulary.tokenizer import add_tokenizer
 
 Source: TypeAlias = Checkpoint | GgufModel
@@ -146,7 +147,8 @@ def _content_of_checkpoint(
         )
         if importance is not None:
             typed = led(typed, key_values, file_type, importance)
-        notices = notices_about(checkpoint, architecture, parameters)
+        of_model = notices_about(checkpoint, architecture, parameters)
+        notices = (*of_model, *notices_about_cut(key_values))
     except RecursionError as exc:
         raise CheckpointDamagedError(
             f"a JSON file in {checkpoint.directory} nests too deep"

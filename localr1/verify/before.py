@@ -16,6 +16,7 @@ from quant.blueprint import Blueprint, Source
 from quant.gguf.writer import encode_header
 from quant.output.files import explained
 from quant.source.gguf import GgufModel
+from quant.vocabulary.pretokenizer import cuts_at_marks
 
 _SHOWN_TEXT = 60
 _SHOWN_IDS = 12
@@ -35,7 +36,10 @@ def check_tokenizer(source: Source, plan: Blueprint) -> TokenizerReport:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="localr1-"))
             vocabulary = Path(directory) / "vocabulary.gguf"
             vocabulary.write_bytes(encode_header(plan.key_values, []))
-        return stack.enter_context(Verifier()).compare_tokenizers(vocabulary, source.directory)
+        # a notice tells what is passed over, see Blueprint.notices
+        return stack.enter_context(Verifier()).compare_tokenizers(
+            vocabulary, source.directory, with_marks=not cuts_at_marks(plan.key_values)
+        )
 
 
 def require_same(report: TokenizerReport) -> None:

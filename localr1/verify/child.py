@@ -71,17 +71,19 @@ class VerifierLoop:
     def _reply_to(self, kind: str, body: Any, number: int) -> Any:
         match kind:
             case "tokenizers":
-                return to_json(self._compare_tokenizers(body["gguf"], Path(body["checkpoint"])))
+                return to_json(self._compare_tokenizers(body))
             case "tensors":
                 return to_json([_place(entry) for entry in self._native.tensor_table(body)])
             case _:
                 return to_json(self._compare_predictions(body["source"], body["result"], number))
 
-    def _compare_tokenizers(self, gguf: str, checkpoint: Path) -> TokenizerReport:
-        own = own_tokenizer(checkpoint)
+    def _compare_tokenizers(self, body: Any) -> TokenizerReport:
+        own = own_tokenizer(Path(body["checkpoint"]))
         if isinstance(own, TokenizerReport):
             return own
-        vocabulary = self._native.load_vocabulary(gguf)
+        if not body["with_marks"]:
+            own = own.without_marks()
+        vocabulary = self._native.load_vocabulary(body["gguf"])
         return compare(own, vocabulary.tokenize)
 
     def _compare_predictions(self, source: str, result: str, number: int) -> Prediction:

@@ -8,6 +8,7 @@ are older than Unicode 10, because the two sides know different editions of its 
 from __future__ import annotations
 
 import random
+import unicodedata
 from collections.abc import Iterable
 
 N_TEXTS = 2000
@@ -72,6 +73,11 @@ def plain_texts() -> list[str]:
     while len(texts) < N_TEXTS:
         texts[_made_up(rng, kinds)] = None
     return list(texts)
+
+
+def has_marks(text: str) -> bool:
+    """Whether an accent or a vowel sign is a character of its own, as in Hindi and Thai."""
+    return any(unicodedata.category(character).startswith("M") for character in text)
 
 
 def _made_up(rng: random.Random, kinds: list[list[str]]) -> str:

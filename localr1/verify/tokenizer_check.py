@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from localr1.verify.frames import TokenizerReport
-from localr1.verify.texts import plain_texts, texts_with
+from localr1.verify.texts import has_marks, plain_texts, texts_with
 
 _MAX_SPECIAL = 64
 _SHOWN_IDS = 4096
@@ -28,6 +28,10 @@ class OwnTokenizer:
     encode: Callable[[str], list[int]]
     texts: list[str]
     """What it is fair to compare on."""
+
+    def without_marks(self) -> OwnTokenizer:
+        """The same, compared on texts without accents or vowel signs of their own only."""
+        return replace(self, texts=[text for text in self.texts if not has_marks(text)])
 
 
 def compare(own: OwnTokenizer, encode: Callable[[str], list[int]]) -> TokenizerReport:

@@ -37,9 +37,14 @@ class Verifier:
             self._child.kill()
         self._child.close()
 
-    def compare_tokenizers(self, gguf: Path, checkpoint: Path) -> TokenizerReport:
-        """The vocabulary of a GGUF against the checkpoint's own tokenizer."""
-        body = {"gguf": str(gguf), "checkpoint": str(checkpoint)}
+    def compare_tokenizers(
+        self, gguf: Path, checkpoint: Path, *, with_marks: bool
+    ) -> TokenizerReport:
+        """The vocabulary of a GGUF against the checkpoint's own tokenizer.
+
+        Without marks, texts with accents or vowel signs of their own are passed over.
+        """
+        body = {"gguf": str(gguf), "checkpoint": str(checkpoint), "with_marks": with_marks}
         report: TokenizerReport = self._ask("tokenizers", body, TokenizerReport, _STALL_S)
         return report
 

@@ -88,7 +88,6 @@ NAMES: dict[tuple[tuple[str, ...], bool], str] = {
     ((BYTES_AND_GPT2_WORDS,), False): "gpt-2",
     ((SINGLE_DIGITS, BYTES_AND_GPT2_WORDS), False): "smollm",
     ((_GROUPS_OF_THREE, _WORDS + r"|\p{N}+" + _SIGNS, BYTES), True): "minicpm5",
-    ((r"\p{N}+", r"(?=(\d{3})+(?!\d))", BYTES), False): "superbpe",
     ((_GROUPS_OF_THREE, _CHINESE_AND_KANA, _DEEPSEEK_V3, BYTES), False): "deepseek-v3",
     ((_GROUPS_OF_THREE, _CHINESE_AND_KANA, _SPARK, SINGLE_DIGITS, BYTES), False): "spark2_5",
     (
@@ -109,6 +108,10 @@ NAMES: dict[tuple[tuple[str, ...], bool], str] = {
     ): "deepseek-llm",
 }
 """Name by the steps and by `ignore_merges`, which llama.cpp ties to the name."""
+
+CUTS_AT_MARKS = frozenset({"gpt-4o", "tekken"})
+"""Names under which llama.cpp cuts words at accents and vowel signs that are characters of their
+own, where the tokenizer does not: its pattern has no class for them."""
 
 JOINS_DIGITS = frozenset({"deepseek-llm"})
 """Names under which llama.cpp does not part digits: right only if no token holds two of them."""

@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from quant.errors import UnsupportedError
+from quant.gguf.key_values import KeyValues
 from quant.vocabulary.cuts import (
     BYTES,
     BYTES_AND_GPT2_WORDS,
+    CUTS_AT_MARKS,
     JOINS_DIGITS,
     NAMES,
     SINGLE_DIGITS,
@@ -46,6 +48,21 @@ def pretokenizer_name(tokenizer: Mapping[str, Any]) -> str:
             f"tokenizer.json parts digits and has tokens of several: {name} in llama.cpp joins them"
         )
     return name
+
+
+def cuts_at_marks(key_values: KeyValues) -> bool:
+    """Whether llama.cpp takes words of Hindi, Thai and their like apart, unlike the tokenizer."""
+    stated = key_values.items.get("tokenizer.ggml.pre")
+    return stated is not None and stated.value in CUTS_AT_MARKS
+
+
+def notices_about_cut(key_values: KeyValues) -> tuple[str, ...]:
+    """What the user should know about the way llama.cpp cuts text."""
+    notice = (
+        "llama.cpp takes words of Hindi, Thai and other scripts with vowel signs apart where "
+        "this tokenizer does not: such text becomes other and more tokens"
+    )
+    return (notice,) if cuts_at_marks(key_values) else ()
 
 
 def _steps(node: Any) -> list[str]:

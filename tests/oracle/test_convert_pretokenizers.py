@@ -6,18 +6,21 @@ every border: a cut that one side does not make shows in the ids.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 
 from quant.pipeline import convert
 from tests.support.checkpoint_files import describe_gguf
 from tests.support.checkpoint_llama import llama_tokenise
-from tests.support.checkpoint_zoo import write_checkpoint, write_json
-from tests.support.pre_tokenizers import BYTES, GPT_4O, PRE_TOKENIZERS, split
+from tests.support.pre_tokenizers import (
+    BYTES,
+    DIGITS,
+    PRE_TOKENIZERS,
+    trained_model,
+    write_with_cut,
+)
 
 _TEXTS = [
     "What is 12 + 8 * 3? It's 12345678, HTTPServer said; we'LL see.",
@@ -33,14 +36,13 @@ _TEXTS = [
 _MARKED_TEXT = "नमस्ते ก็ e\u0301"
 _KNOWS_NO_MARKS = {"gpt-4o", "tekken"}
 """Where llama.cpp writes the pattern without accents that are characters of their own."""
-_N_VOCAB = 1000
 
 
 @pytest.mark.parametrize("name", list(PRE_TOKENIZERS))
 def test_llama_cpp_encodes_as_the_checkpoints_own_tokenizer(name: str, tmp_path: Path) -> None:
-    steps, ignores_merges = PRE_TOKENIZERS[name]
-    model = _trained(has_single_digits=name == "deepseek-llm") | {"ignore_merges": ignores_merges}
-    source = _write_checkpoint(tmp_path, steps, model)
+    steps = (DIGITS, BYTES) if name == "deepseek-llm" else (BYTES,)
+    model = trained_model([*_TEXTS, _MARKED_TEXT], *steps)
+    source = write_with_cut(tmp_path, name, model)
     own = Tokenizer.from_file(str(source / "tokenizer.json"))
 
     convert(source, tmp_path / "ours.gguf", file_type="F16")
@@ -57,40 +59,11 @@ def test_taking_tokens_whole_changes_nothing_where_merging_builds_all_of_them(
     tmp_path: Path,
 ) -> None:
     # llama.cpp merges always under this name, the tokenizer takes pieces that are tokens as such
-    model = _trained(has_single_digits=False) | {"ignore_merges": True}
-    source = _write_checkpoint(tmp_path, (split(GPT_4O), BYTES), model)
+    model = trained_model(_TEXTS, BYTES)
+    source = write_with_cut(tmp_path, "gpt-4o", model, ignore_merges=True)
     own = Tokenizer.from_file(str(source / "tokenizer.json"))
 
     convert(source, tmp_path / "ours.gguf", file_type="F16")
 
     theirs = llama_tokenise(tmp_path / "ours.gguf", _TEXTS)
     assert theirs == [own.encode(text).ids for text in _TEXTS]
-
-
-def _trained(*, has_single_digits: bool) -> dict[str, Any]:
-    """A model of byte-level BPE that knows the texts by heart, across every border."""
-    steps: list[Any] = [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    if has_single_digits:
-        steps.insert(0, pre_tokenizers.Digits(individual_digits=True))
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
-    trainer = trainers.BpeTrainer(
-        vocab_size=_N_VOCAB,
-        min_frequency=1,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator([*_TEXTS, _MARKED_TEXT], trainer)
-    model: dict[str, Any] = json.loads(tokenizer.to_str())["model"]
-    return model
-
-
-def _write_checkpoint(
-    parent: Path, steps: tuple[dict[str, Any], ...], model: dict[str, Any]
-) -> Path:
-    source = write_checkpoint("odd_rows", parent)
-    document = json.loads((source / "tokenizer.json").read_text(encoding="utf-8"))
-    document["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": list(steps)}
-    document["model"] = model
-    write_json(source / "tokenizer.json", document)
-    return source

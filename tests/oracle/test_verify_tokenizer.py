@@ -13,12 +13,14 @@ import pytest
 from localr1.errors import TokenizerDiffersError
 from localr1.verify.before import check_tokenizer, require_same
 from localr1.verify.frames import TokenizerReport
+from localr1.verify.texts import plain_texts
 from quant.blueprint import draw
 from quant.gguf.key_values import KeyValues, TypedValue
 from quant.gguf.types import FileType
 from quant.source.checkpoint import open_checkpoint
 from tests.support.checkpoint_families import write_family
 from tests.support.checkpoint_zoo import write_checkpoint
+from tests.support.pre_tokenizers import PRE_TOKENIZERS, trained_model, write_with_cut
 
 Breakage = Callable[[dict[str, TypedValue]], None]
 
@@ -126,3 +128,17 @@ def test_a_checkpoints_own_truncation_is_not_taken_for_a_difference(tmp_path: Pa
     (source / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
 
     require_same(_report(source))
+
+
+@pytest.mark.parametrize("name", ["gpt-4o", "tekken", "deepseek-llm", "deepseek-v3"])
+def test_a_vocabulary_agrees_but_for_what_the_notice_says(name: str, tmp_path: Path) -> None:
+    texts = plain_texts()
+    source = write_with_cut(tmp_path, name, trained_model(texts, *PRE_TOKENIZERS[name][0]))
+    plan = draw(open_checkpoint(source), FileType.F16, tmp_path / "m.gguf", split_bytes=None)
+
+    report = _report(source)
+
+    require_same(report)
+    takes_words_apart = [notice for notice in plan.notices if "Hindi" in notice]
+    assert bool(takes_words_apart) == (name in {"gpt-4o", "tekken"})
+    assert (report.n_texts < len(texts)) == bool(takes_words_apart)

@@ -7,7 +7,14 @@ files as \n, in others as itself.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
+
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+from tests.support.checkpoint_zoo import write_checkpoint, write_json
 
 BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
 WORDS = BYTES | {"use_regex": True}
@@ -83,7 +90,6 @@ PRE_TOKENIZERS: dict[str, tuple[tuple[dict[str, Any], ...], bool]] = {
         (split(r"\p{N}{1,3}"), split(LLAMA_3.replace("{1,3}", "+")), BYTES),
         True,
     ),
-    "superbpe": ((split(r"\p{N}+"), split(r"(?=(\d{3})+(?!\d))"), BYTES), False),
     "deepseek-v3": ((*_NUMBERS_AND_KANA, split(_DEEPSEEK_V3), BYTES), False),
     "spark2_5": ((*_NUMBERS_AND_KANA, split(_SPARK), DIGITS, BYTES), False),
     "deepseek-coder": (
@@ -111,3 +117,34 @@ PRE_TOKENIZERS: dict[str, tuple[tuple[dict[str, Any], ...], bool]] = {
     ),
 }
 """The steps and whether a piece that is a token is taken whole (`ignore_merges`)."""
+
+
+_N_VOCAB = 1017
+"""As many as come before the added tokens of the checkpoint below."""
+
+
+def trained_model(texts: Iterable[str], *steps: dict[str, Any]) -> dict[str, Any]:
+    """A model of byte-level BPE that knows the texts by heart, as far as the steps let it."""
+    sequence = {"type": "Sequence", "pretokenizers": list(steps)}
+    blank = json.loads(Tokenizer(models.BPE()).to_str())
+    tokenizer = Tokenizer.from_str(json.dumps(blank | {"pre_tokenizer": sequence}))
+    trainer = trainers.BpeTrainer(
+        vocab_size=_N_VOCAB,
+        min_frequency=1,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    model: dict[str, Any] = json.loads(tokenizer.to_str())["model"]
+    return model
+
+
+def write_with_cut(parent: Path, name: str, model: dict[str, Any], **changes: Any) -> Path:
+    """A checkpoint whose tokenizer cuts as the one of that name does, and merges as the model."""
+    steps, ignores_merges = PRE_TOKENIZERS[name]
+    source = write_checkpoint("odd_rows", parent)
+    document = json.loads((source / "tokenizer.json").read_text(encoding="utf-8"))
+    document["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": list(steps)}
+    document["model"] = model | {"ignore_merges": ignores_merges} | changes
+    write_json(source / "tokenizer.json", document)
+    return source
