@@ -26,7 +26,7 @@ from quant.gguf.key_values import KeyValues
 from quant.rows import RowSource, picked_rows, transposed_rows
 from quant.source.safetensors import StoredTensor
 
-_LITE_LAYERS = (26, 27)
+_LITE_LAYERS, _LITE_LAYERS_AND_VOCAB = (26, 27), (48, 128256)
 """llama.cpp takes models of so many layers, and no others, for ones without `q_lora_rank`."""
 
 
@@ -50,10 +50,14 @@ def _adapt(parameters: Hyperparameters) -> Hyperparameters:
 
 def _require_what_is_built_in(parameters: Hyperparameters) -> None:
     values, options = parameters.values, parameters.rope.options
-    if (parameters.n_layer in _LITE_LAYERS) == ("q_lora_rank" in values):
+    is_lite = (
+        parameters.n_layer in _LITE_LAYERS
+        or (parameters.n_layer, parameters.n_vocab) == _LITE_LAYERS_AND_VOCAB
+    )
+    if is_lite == ("q_lora_rank" in values):
         raise UnsupportedError(
-            "config.json: llama.cpp knows models without q_lora_rank only with 26 or 27 layers, "
-            "and no others with so many"
+            "config.json: llama.cpp knows models without q_lora_rank only with 26 or 27 layers "
+            "(or 48, with 128,256 tokens), and no others with so many"
         )
     if values.get("moe_layer_freq", 1) != 1:
         raise UnsupportedError("config.json: moe_layer_freq is not 1, which is all llama.cpp knows")
