@@ -32,17 +32,15 @@ def read_gguf(path: Path, view: mmap.mmap, digest: str) -> ImportanceMatrix:
     if missing:
         raise ImportanceFileError(f"{path} is no importance matrix: it has no key {missing[0]}")
     tensors = {tensor.name: tensor for tensor in header.tensors}
-    names = sorted({name.removesuffix(SUMS) for name in tensors if name.endswith(SUMS)})
+    endings = (SUMS, COUNTS)
+    names = {name.removesuffix(end) for name in tensors for end in endings if name.endswith(end)}
     if not names:
         raise ImportanceFileError(f"{path} is an importance matrix without any entry")
-    for name in tensors:
-        if name.endswith(COUNTS) and name.removesuffix(COUNTS) + SUMS not in tensors:
-            raise ImportanceFileError(f"{path}: {name} has no sums")
     entries = {}
-    for name in names:
-        if name + COUNTS not in tensors:
-            raise ImportanceFileError(f"{path}: {name}{SUMS} has no counts")
-        sums, counts = (_values(header, view, tensors[name + ending]) for ending in (SUMS, COUNTS))
+    for name in sorted(names):
+        if absent := [ending for ending in endings if name + ending not in tensors]:
+            raise ImportanceFileError(f"{path}: tensor {name}{absent[0]} is missing")
+        sums, counts = (_values(header, view, tensors[name + ending]) for ending in endings)
         entries[name] = TensorImportance(sums, _whole(path, name, counts))
     return ImportanceMatrix(
         file_name=str(path),

@@ -50,8 +50,9 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as exc:
         raise SourceNotFoundError(f"there is no importance matrix {path}") from exc
-    except (OSError, ValueError) as exc:
-        raise ImportanceFileError(f"cannot read {path}: {exc}") from exc
+    except (OSError, ValueError) as exc:  # the second for a name with a zero in it
+        reason = getattr(exc, "strerror", None) or exc
+        raise ImportanceFileError(f"cannot read {path}: {reason}") from exc
 
 
 def _require_possible(path: Path, name: str, entry: TensorImportance) -> None:

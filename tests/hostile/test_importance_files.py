@@ -57,8 +57,8 @@ def test_gguf_that_lies_is_refused(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (".counts", ".numbrs", "in_sum2 has no counts"),
-        (".in_sum2", ".in_sum3", "without any entry"),
+        (".counts", ".numbrs", r"attn_q\.weight\.counts is missing"),
+        (".in_sum2", ".in_sum3", r"attn_q\.weight\.in_sum2 is missing"),
     ],
 )
 def test_half_an_entry_is_refused(old: str, new: str, message: str, tmp_path: Path) -> None:
@@ -70,13 +70,21 @@ def test_half_an_entry_is_refused(old: str, new: str, message: str, tmp_path: Pa
         read_importance(path)
 
 
-def test_counts_without_sums_are_refused(tmp_path: Path) -> None:
+def test_counts_without_sums_are_refused_beside_honest_entries(tmp_path: Path) -> None:
     path = tmp_path / "imatrix.gguf"
     write_gguf_importance(path, {"a": (_SUMS, [1, 1]), "b": (_SUMS, [1, 1])})
     path.write_bytes(path.read_bytes().replace(b"b.in_sum2", b"b.in_sum3"))
 
-    with pytest.raises(ImportanceFileError, match=r"b\.counts has no sums"):
+    with pytest.raises(ImportanceFileError, match=r"tensor b\.in_sum2 is missing"):
         read_importance(path)
+
+
+def test_file_that_may_not_be_read_or_cannot_be_named_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+
+    for path in (tmp_path / "file" / "below", tmp_path / "a\0b"):
+        with pytest.raises(ImportanceFileError, match="cannot read"):
+            read_importance(path)
 
 
 def test_model_is_no_importance_matrix(r1_nano: Path) -> None:
