@@ -55,7 +55,7 @@ def measure(engine: Engine, type_names: Iterable[str]) -> Measured:
         identity,
         copies_per_s=_copy_bytes_per_s(identity.n_threads),
         timings=timings,
-        layer_token_s=_probe(engine, TensorType.Q8_0, DEEP).token_s,
+        deep=_probe(engine, TensorType.Q8_0, DEEP),
         n_layer=DEEP.n_layer,
     )
     before = last_measured(engine.info.llama_cpp_python)

@@ -87,20 +87,21 @@ def measured_from(
     *,
     copies_per_s: Sequence[float],
     timings: Mapping[str, Timing],
-    layer_token_s: Sequence[float],
+    deep: Timing,
     n_layer: int,
 ) -> Measured:
     """Rates from times.
 
     `copies_per_s` are bytes moved per second in several tries, `timings` go by type of weights,
-    `layer_token_s` are the times per token of a model so small that its `n_layer` layers, not its
-    bytes, take the time.
+    `deep` is a model of `n_layer` layers so small that they, not its bytes, take the time.
     """
     flops = [2 * t.n_weights * t.n_prompt / t.prompt_s for t in timings.values()]
+    fastest = max(t.n_bytes / min(t.token_s) for t in timings.values())
+    layers_s = [max(token_s - deep.n_bytes / fastest, token_s / 2) for token_s in deep.token_s]
     return Measured(
         identity=identity,
         copy_bytes_per_s=(statistics.median(copies_per_s), max(copies_per_s)),
-        layer_s=(min(layer_token_s) / n_layer, statistics.median(layer_token_s) / n_layer),
+        layer_s=(min(layers_s) / n_layer, statistics.median(layers_s) / n_layer),
         weight_bytes_per_s={
             name: (t.n_bytes / statistics.median(t.token_s), t.n_bytes / min(t.token_s))
             for name, t in timings.items()

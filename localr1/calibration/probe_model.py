@@ -31,7 +31,7 @@ class ProbeShape:
     n_ff: int
 
 
-DEEP = ProbeShape(n_layer=32, n_embd=256, n_ff=256)
+DEEP = ProbeShape(n_layer=32, n_embd=128, n_ff=128)
 
 
 def wide(tensor_type: TensorType, weight_bytes: int) -> ProbeShape:
