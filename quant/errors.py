@@ -66,6 +66,10 @@ class ImportanceFileError(QuantError):
     exit_code = 6
 
 
+class HeaderCutOffError(GgufFileError):
+    """The header of a GGUF goes on where the bytes at hand end."""
+
+
 class UnsupportedError(QuantError):
     """An architecture, tokenizer, dtype or quantisation type we do not know."""
 

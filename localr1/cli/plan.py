@@ -53,7 +53,8 @@ def command(
     """Show what MODEL needs in memory on this machine; the exit code is 4 if it does not fit.
 
     MODEL is a GGUF file, also one that was cut off or is still being downloaded; a checkpoint's
-    directory, config.json or repository (user/repo), planned as if it were converted; or `demo`.
+    directory, config.json or repository (user/repo), planned as if it were converted; a repository
+    of GGUFs (user/repo:Q4_K_M), of which only the header is read; or `demo`.
     With --metadata no file is needed: {"gguf_kv": {...}, "tensor_types": {...}, "file_bytes": N,
     "request": {...}, "devices": [...]}, where the last four may be missing.
     With --on, --ram or --vram the plan is for a machine that is not here.

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 from localr1.cli.output import Output
 from localr1.errors import UsageError
 from localr1.model_options import ModelOptions
-from localr1.models import DEMO
 
 if TYPE_CHECKING:
     from localr1.model_card import ModelCard
@@ -63,18 +62,39 @@ def read_subject(
 def _from_model(
     output: Output, model: str, options: ModelOptions, file_type: str | None
 ) -> Subject:
-    from localr1.hub.names import repository_meant
-
     path = Path(model).expanduser()
-    is_checkpoint = path.is_dir() or path.name == "config.json"
-    if is_checkpoint or (model != DEMO and repository_meant(model) is not None):
+    if path.is_dir() or path.name == "config.json":
         return _from_checkpoint(output, model, options, file_type or _DEFAULT_FILE_TYPE)
+    if "/" in model and not path.exists():
+        found = _from_repository(output, model, options, file_type)
+        if found is not None:
+            return found
     if file_type is not None:
         raise UsageError(
             "--quant is for a checkpoint that is not converted yet",
             hint=f"to requantise: localr1 convert {model} -q {file_type}",
         )
     return _from_file(output, model, options)
+
+
+def _from_repository(
+    output: Output, model: str, options: ModelOptions, file_type: str | None
+) -> Subject | None:
+    """What a hub has under that name: GGUFs, else a checkpoint; None if it is the name of none."""
+    from localr1.cli.options import is_offline
+    from localr1.cli.remote_header import remote_header, split_quant
+    from localr1.hub.names import repository_meant
+    from localr1.model_card import ModelCard
+
+    name, quant = split_quant(model)
+    repository, quant = repository_meant(name), quant or file_type
+    if repository is None:
+        return None
+    header = remote_header(output, repository, quant, is_offline=is_offline())
+    if header is None:
+        return _from_checkpoint(output, name, options, quant or _DEFAULT_FILE_TYPE)
+    notice = f"planned from the header of {header.path}; nothing was fetched but that"
+    return Subject(ModelCard.from_header(header), options.plan_request(), notices=(notice,))
 
 
 def _from_checkpoint(output: Output, source: str, options: ModelOptions, file_type: str) -> Subject:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
 
-from quant.errors import GgufFileError, SourceNotFoundError
+from quant.errors import GgufFileError, HeaderCutOffError, SourceNotFoundError
 from quant.gguf.contents import LazyArray, Scalar, TensorInfo, Value
 from quant.gguf.parser import (
     MAX_HEADER_BYTES,
@@ -114,7 +114,8 @@ def read_header(path: str | Path, *, allow_truncated: bool = False) -> GgufHeade
 def header_of_bytes(data: bytes, path: Path, file_bytes: int) -> GgufHeader:
     """The header of a file that is not here, or not yet; `data` is its beginning.
 
-    Its long arrays cannot be read. Raises: GgufFileError as above.
+    Its long arrays cannot be read. Raises: HeaderCutOffError if the header is longer than `data`,
+    GgufFileError as above.
     """
     return _parse(path, data, file_bytes, 0)
 
@@ -144,7 +145,7 @@ def _parse(path: Path, view: mmap.mmap | bytes, file_bytes: int, modified_ns: in
         tensors = reader.tensor_table(n_tensors, alignment)
     except TOO_FAR as exc:
         where = "over 128 MiB long" if len(view) < file_bytes else "cut off"
-        raise refused(path, f"the header is {where}") from exc
+        raise HeaderCutOffError(f"{path}: the header is {where}") from exc
     return GgufHeader(
         path=path,
         version=version,

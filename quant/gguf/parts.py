@@ -45,7 +45,11 @@ def read_model_header(path: Path, *, allow_truncated: bool = False) -> GgufHeade
 
     Raises: as `read_parts`.
     """
-    parts = read_parts(path, allow_truncated=allow_truncated)
+    return joined(read_parts(path, allow_truncated=allow_truncated))
+
+
+def joined(parts: Sequence[GgufHeader]) -> GgufHeader:
+    """One header for all parts of a model, their tensors behind each other."""
     if len(parts) == 1:
         return parts[0]
     starts = accumulate((part.file_bytes + part.missing_bytes for part in parts), initial=0)
