@@ -102,14 +102,14 @@ def _predicted(
     if reason := _obstacle(source, plan, reference):
         return replace(fidelity, reason=reason)
     try:
+        verifier.run(plan.files[0].path)
+    except EngineError as exc:
+        return replace(fidelity, reason=f"it does not run: {exc.message}", runs=False)
+    try:
         with _source_as_gguf(source, plan, reference, on_progress) as path:
             prediction = verifier.compare_predictions(
-                path,
-                plan.files[0].path,
-                lambda share: on_progress("comparing predictions", share),
+                path, lambda share: on_progress("comparing predictions", share)
             )
-    except EngineRefusedError as exc:
-        return replace(fidelity, reason=f"llama.cpp does not run it: {exc.message}", runs=False)
     except (EngineError, QuantError) as exc:
         return replace(fidelity, reason=exc.message)
     return replace(fidelity, prediction=prediction)

@@ -1,7 +1,7 @@
 """Owns the verifying process: `python -P -m localr1.verify.child`. It may die; the file stays.
 
-Answers one request after the other: compare tokenizers, list the tensors of a file, compare the
-predictions of two files. llama.cpp and the checkpoint's tokenizer library live here, because
+Answers one request after the other: compare tokenizers, list the tensors of a file, run it, compare
+its predictions with the source's. llama.cpp and the checkpoint's tokenizer library live here:
 either can end its process. On the processor only, so that the numbers do not depend on a driver.
 """
 
@@ -15,12 +15,12 @@ from typing import Any
 
 from backends import llama
 from backends.cpu import cpu_parameters
-from backends.errors import BackendError
+from backends.errors import BackendError, LlamaRefusedError
 from backends.llama import Llama
 from backends.llama_model import LlamaModel
 from backends.machine import Machine, host_facts
 from backends.parameters import LoadRequest
-from localr1.verify.evaluation import compare_predictions
+from localr1.verify.evaluation import compare_predictions, require_runs
 from localr1.verify.frames import Prediction, TensorPlace, TokenizerReport
 from localr1.verify.tokenizer_check import compare, own_tokenizer
 from localr1.worker.channel import Channel
@@ -41,6 +41,7 @@ class VerifierLoop:
         self._channel = channel
         self._native = native
         self._log: list[str] = []
+        self._result: LlamaModel | None = None
         self._never = Interrupt()  # kept: native code reads its flag as long as a model lives
         native.on_log(self._note_log)
 
@@ -74,8 +75,10 @@ class VerifierLoop:
                 return to_json(self._compare_tokenizers(body))
             case "tensors":
                 return to_json([_place(entry) for entry in self._native.tensor_table(body)])
+            case "run":
+                return self._run_result(body)
             case _:
-                return to_json(self._compare_predictions(body["source"], body["result"], number))
+                return to_json(self._compare_predictions(body, number))
 
     def _compare_tokenizers(self, body: Any) -> TokenizerReport:
         own = own_tokenizer(Path(body["checkpoint"]))
@@ -86,17 +89,19 @@ class VerifierLoop:
         vocabulary = self._native.load_vocabulary(body["gguf"])
         return compare(own, vocabulary.tokenize)
 
-    def _compare_predictions(self, source: str, result: str, number: int) -> Prediction:
-        models = [self._load(result), self._load(source)]
+    def _run_result(self, path: str) -> bool:
+        self._result = self._load(path)
+        require_runs(self._result)
+        return True
+
+    def _compare_predictions(self, source: str, number: int) -> Prediction:
+        if self._result is None:
+            raise LlamaRefusedError("there is no result to compare with")
 
         def on_progress(share: float) -> None:
             self._send("progress", number, share=share)
 
-        try:
-            return compare_predictions(models[1], models[0], on_progress)
-        finally:
-            for model in models:
-                model.close()
+        return compare_predictions(self._load(source), self._result, on_progress)
 
     def _load(self, path: str) -> LlamaModel:
         request = LoadRequest(

@@ -19,6 +19,7 @@ from localr1.verify.passages import PASSAGES
 class Predictor(Protocol):
     """What is needed of a loaded model; `backends.llama_model.LlamaModel` is one."""
 
+    n_ctx: int
     n_batch: int
     n_vocab: int
     bos_id: int
@@ -60,9 +61,15 @@ def compare_predictions(
     return comparison.prediction()
 
 
+def require_runs(model: Predictor) -> None:
+    """Raises: LlamaRefusedError unless the model turns tokens into numbers."""
+    _logits(model, _tokens(model, PASSAGES[0])[: model.n_batch])
+
+
 def _tokens(model: Predictor, text: str) -> list[int]:
     start = [model.bos_id] if model.adds_bos else []
-    return start + model.tokenize(text, parse_special=False)
+    # a vocabulary of single letters makes more tokens of a passage than the context holds
+    return (start + model.tokenize(text, parse_special=False))[: model.n_ctx]
 
 
 def _logits(model: Predictor, tokens: Sequence[int]) -> Logits:

@@ -37,7 +37,7 @@ class Fidelity:
     reason: str = ""
     """Why predictions were not compared."""
     runs: bool = True
-    """False if llama.cpp refused to run the result."""
+    """False if llama.cpp did not get the result to run."""
 
     @property
     def verdict(self) -> Verdict:

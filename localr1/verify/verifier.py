@@ -1,4 +1,4 @@
-"""Owns the verifying child as the converter sees it: three questions, typed answers.
+"""Owns the verifying child as the converter sees it: a few questions, typed answers.
 
 Errors are those of `localr1.errors`: EngineStartError, EngineDiedError, EngineRefusedError.
 """
@@ -55,17 +55,17 @@ class Verifier:
         )
         return places
 
-    def compare_predictions(
-        self, source: Path, result: Path, on_progress: Callable[[float], None]
-    ) -> Prediction:
-        """Two GGUF files of one vocabulary on the built-in text; reports shares from 0 to 1."""
-        n_bytes = source.stat().st_size + result.stat().st_size
+    def run(self, result: Path) -> None:
+        """Load the result and let it read a few tokens. Raises: EngineRefusedError if it cannot."""
+        self._ask("run", str(result), bool, _load_stall_s(result))
+
+    def compare_predictions(self, source: Path, on_progress: Callable[[float], None]) -> Prediction:
+        """The source against the result that runs; reports shares from 0 to 1.
+
+        Raises: EngineRefusedError if the source does not run.
+        """
         prediction: Prediction = self._ask(
-            "predictions",
-            {"source": str(source), "result": str(result)},
-            Prediction,
-            _STALL_S + n_bytes / _SLOWEST_DISK_BYTES_PER_S,
-            on_progress,
+            "predictions", str(source), Prediction, _load_stall_s(source), on_progress
         )
         return prediction
 
@@ -82,3 +82,7 @@ class Verifier:
                 if on_progress is not None:
                     on_progress(reply.decode(float, message.get("share")))
             return reply.complete(answer, message.get("body"))
+
+
+def _load_stall_s(path: Path) -> float:
+    return _STALL_S + path.stat().st_size / _SLOWEST_DISK_BYTES_PER_S

@@ -120,6 +120,18 @@ def test_a_header_that_llama_cpp_does_not_read_is_moved_aside(conversion: _Conve
     assert conversion.files == ["model.gguf.damaged"]
 
 
+def test_a_model_that_llama_cpp_does_not_run_fails_and_is_kept(conversion: _Conversion) -> None:
+    data = conversion.output.read_bytes().replace(b"qwen2", b"qwenX", 1)  # the architecture
+    conversion.output.write_bytes(data)
+
+    fidelity = conversion.check()
+
+    assert fidelity.verdict == "fail"
+    assert fidelity.reason.startswith("it does not run: llama.cpp cannot load the model")
+    assert "qwenX" in fidelity.line()
+    assert conversion.files == ["model.gguf"]
+
+
 def test_a_killed_verifier_gives_a_reason_and_keeps_the_file(conversion: _Conversion) -> None:
     def kill(stage: str, _share: float) -> None:
         if stage == "reading the source":

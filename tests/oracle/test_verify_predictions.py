@@ -37,7 +37,8 @@ def test_divergence_agreement_and_perplexity_of_r1_nano(r1_nano: Path, tmp_path:
     of_source, of_result = _logits(source, tmp_path), _logits(r1_nano, tmp_path)
 
     with Verifier() as verifier:
-        seen = verifier.compare_predictions(source, r1_nano, lambda _share: None)
+        verifier.run(r1_nano)
+        seen = verifier.compare_predictions(source, lambda _share: None)
 
     divergences, agreements, p_came, q_came = [], [], [], []
     for number in range(len(PASSAGES)):
@@ -60,7 +61,8 @@ def test_a_model_is_its_own_equal(r1_nano: Path) -> None:
     shares: list[float] = []
 
     with Verifier() as verifier:
-        seen = verifier.compare_predictions(r1_nano, r1_nano, shares.append)
+        verifier.run(r1_nano)
+        seen = verifier.compare_predictions(r1_nano, shares.append)
 
     assert seen.kl_divergence == pytest.approx(0, abs=1e-12)
     assert seen.top1_agreement == 1.0
