@@ -17,6 +17,8 @@ from localr1.errors import EXIT_DOES_NOT_FIT, UsageError
 from localr1.hardware.machine import Wish, build_machine
 from localr1.model_options import ModelOptions
 
+_BEST = "best"
+
 
 @click.command("plan")
 @click.argument("model", required=False)
@@ -29,7 +31,8 @@ from localr1.model_options import ModelOptions
     "--quant",
     "file_type",
     metavar="TYPE",
-    help="The type that a checkpoint would be converted to.  [default: Q4_K_M]",
+    help="The type that a checkpoint would be converted to.  [default: Q4_K_M]  With `best`, and of"
+    " any model: the most exact that fits where it is fast.",
 )
 @click.option(
     "--calibrate",
@@ -63,6 +66,8 @@ def command(
     from localr1.plan.memory_plan import Verdict
     from localr1.plan.planner import make_plan
 
+    picks_type = file_type == _BEST
+    file_type = None if picks_type else file_type
     asked = read_subject(output, model, metadata, model_options, file_type)
     wish = replace(wish, names=(*wish.names, *asked.devices))
     if calibrates and not wish.is_empty:
@@ -72,6 +77,8 @@ def command(
         if wish.is_empty
         else build_machine(wish)
     )
+    if picks_type:
+        asked = asked.best_quantised(machine)
     plan = make_plan(asked.card, asked.request, machine.devices, machine.host, machine.known)
     plan = replace(plan, notices=(*machine.notices, *asked.notices, *plan.notices))
     if output.as_json:

@@ -6,12 +6,14 @@ header is drawn up without weights, types and sizes exact.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from backends.dispatch import choose_devices
 from localr1.cli.output import Output
 from localr1.errors import UsageError
+from localr1.hardware.machine import PlannedMachine
 from localr1.model_options import ModelOptions
 
 if TYPE_CHECKING:
@@ -39,6 +41,17 @@ class Subject:
             for place in (*document["devices"], document["host"]):
                 place["weights_bytes"] = None
         return document
+
+    def best_quantised(self, machine: PlannedMachine) -> Subject:
+        """The same model in the type that suits a machine."""
+        from localr1.plan.hardware import Hardware
+        from localr1.plan.quantisation import OFFERED_TYPES, best_quantised
+
+        gpus = choose_devices(machine.devices, self.request.device)
+        hardware = Hardware(gpus=gpus, host=machine.host, known=machine.known)
+        card = best_quantised(self.card, self.request, hardware)
+        notice = f"as {card.quant}: the best for this machine of {', '.join(OFFERED_TYPES)}"
+        return replace(self, card=card, notices=(*self.notices, notice))
 
 
 def read_subject(

@@ -45,11 +45,18 @@ def find_this_machine(output: Output, card: ModelCard, *, calibrates: bool) -> P
 
 def _calibrate(output: Output, engine: Engine, card: ModelCard) -> None:
     from localr1.calibration.measure import measure
+    from quant.gguf.types import TensorType
 
     n_bytes: Counter[str] = Counter()
     for tensor in card.tensors:
         n_bytes[tensor.type_name] += tensor.n_bytes
-    names = [name for name, size in n_bytes.items() if size > _WORTH_MEASURING * n_bytes.total()]
+    least = _WORTH_MEASURING * n_bytes.total()
+    names = [
+        name for name, size in n_bytes.items() if size > least and name in TensorType.__members__
+    ]
+    if not names:
+        output.narrate("note: nothing to measure, the types of the weights are not known")
+        return
     output.narrate(f"measuring {', '.join(names)} ...", style="dim")
     for name, (lowest, highest) in measure(engine, names).weight_bytes_per_s.items():
         output.detail(f"{name}: {lowest / 1e9:.1f} to {highest / 1e9:.1f} GB/s")

@@ -10,13 +10,11 @@ from localr1.model_card import ModelCard
 from localr1.plan.kv_cache import CELL_STEP, holds
 from localr1.plan.memory_plan import Fix, Verdict
 from localr1.plan.placement import Placement
+from localr1.plan.quantisation import in_offered_types
 from localr1.plan.request import PlanRequest
 from localr1.plan.solver import Solver
 from localr1.plan.weights import total_bytes
-from quant.errors import BadRequestError
-from quant.gguf.types import FileType, TensorType
 
-_SMALLER_TYPES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS")  # most exact first
 _WORTH_IT = 0.97  # a file that is hardly smaller is no fix
 
 
@@ -84,16 +82,7 @@ def _changes(solver: Solver, request: PlanRequest, now: Placement) -> Iterator[_
 
 
 def _smaller(card: ModelCard, request: PlanRequest) -> Iterator[_Change]:
-    """The same model in smaller types, where the types it has are known."""
-    if any(tensor.type_name not in TensorType.__members__ for tensor in card.tensors):
-        return
-    from localr1.requantised import requantised  # brings numpy along
-
     n_bytes = total_bytes(card.tensors)
-    for name in _SMALLER_TYPES:
-        try:
-            other = requantised(card, FileType[name])
-        except BadRequestError:
-            continue  # its rows are no whole blocks
+    for other in in_offered_types(card):
         if total_bytes(other.tensors) < _WORTH_IT * n_bytes:
-            yield _Change(f"convert -q {name}", "precision", request, other)
+            yield _Change(f"convert -q {other.quant}", "precision", request, other)

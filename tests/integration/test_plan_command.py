@@ -54,6 +54,16 @@ def test_the_most_exact_cache_that_fits_is_picked(
     assert json.loads(capsys.readouterr().out)["request"]["type_k"] == "f16"
 
 
+def test_the_best_type_for_a_machine_is_named(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["plan", str(model), "--on", "rtx-4090", "--quant", "best", "--json"]) == 0
+
+    document = json.loads(capsys.readouterr().out)
+    assert document["model"]["quant"] == "Q8_0"
+    assert any(notice.startswith("as Q8_0") for notice in document["notices"])
+
+
 def test_profiles_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["devices", "--profiles"]) == 0
     listed = capsys.readouterr().out

@@ -1,0 +1,47 @@
+"""Owns the choice of a quantisation: the same model in each type, and which one suits a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from localr1.model_card import ModelCard
+from localr1.plan.hardware import Hardware
+from localr1.plan.memory_plan import Verdict
+from localr1.plan.request import PlanRequest
+from localr1.plan.solver import Solver
+from quant.errors import BadRequestError
+from quant.gguf.types import FileType, TensorType
+
+OFFERED_TYPES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS")
+"""Most exact first."""
+
+_ENOUGH_CTX = 4096  # in less than that, no thought comes to its end
+
+
+def in_offered_types(card: ModelCard) -> Iterator[ModelCard]:
+    """The model in each offered type; none where the types it has are not known."""
+    if any(tensor.type_name not in TensorType.__members__ for tensor in card.tensors):
+        return
+    from localr1.requantised import requantised  # brings numpy along
+
+    for name in OFFERED_TYPES:
+        try:
+            yield requantised(card, FileType[name])
+        except BadRequestError:
+            continue  # its rows are no whole blocks
+
+
+def best_quantised(card: ModelCard, request: PlanRequest, hardware: Hardware) -> ModelCard:
+    """The most exact one that fits where it is fast, with a context that is worth having.
+
+    Where none does, the smallest: of what the processor has to read, less is faster.
+    """
+    smallest = card
+    for other in in_offered_types(card):
+        smallest = other
+        solver = Solver(other, request, hardware)
+        n_ctx = solver.n_ctx()
+        is_long_enough = n_ctx >= min(_ENOUGH_CTX, card.n_ctx_train) or request.n_ctx is not None
+        if is_long_enough and solver.verdict(solver.placement(n_ctx)) is Verdict.FITS:
+            return other
+    return smallest
