@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from backends.dispatch import choose_devices, cpu_fallback, engine_parameters
+from backends.dispatch import cpu_fallback, engine_parameters
 from backends.machine import Machine, host_facts
 from backends.parameters import EngineParameters
 from localr1.calibration.here import known_here
@@ -129,12 +129,8 @@ class Launch:
 
     def _parameters(self, plan: MemoryPlan, info: EngineInfo) -> EngineParameters:
         request = replace(plan.load_request(str(self.path)), n_threads=self.options.n_threads)
-        planned = {device.name for device in plan.devices}
-        chosen = [
-            device
-            for device in choose_devices(info.devices, self.options.device)
-            if device.name in planned
-        ]
+        by_name = {device.name: device for device in info.devices}
+        chosen = [by_name[device.name] for device in plan.devices]
         parameters = engine_parameters(request, chosen, host_facts(Machine()))
         return replace(parameters, observes_inputs=self.observes_inputs)
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from backends.dispatch import choose_devices
 from localr1.cli.output import Output
 from localr1.errors import UsageError
 from localr1.hardware.machine import PlannedMachine
@@ -44,11 +43,12 @@ class Subject:
 
     def best_quantised(self, machine: PlannedMachine) -> Subject:
         """The same model in the type that suits a machine."""
-        from localr1.plan.hardware import Hardware
+        from localr1.plan.hardware import choose_hardware
         from localr1.plan.quantisation import OFFERED_TYPES, best_quantised
 
-        gpus = choose_devices(machine.devices, self.request.device)
-        hardware = Hardware(gpus=gpus, host=machine.host, known=machine.known)
+        hardware = choose_hardware(
+            machine.devices, machine.host, machine.known, self.request.device
+        )
         card = best_quantised(self.card, self.request, hardware)
         notice = f"as {card.quant}: the best for this machine of {', '.join(OFFERED_TYPES)}"
         return replace(self, card=card, notices=(*self.notices, notice))

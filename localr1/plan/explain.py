@@ -25,6 +25,7 @@ def lines(plan: MemoryPlan) -> list[str]:
     text = [*_heading(plan), ""]
     for place in plan.places:
         text += [*_place_lines(place, plan), ""]
+    text += [f"{safe_line(gpu.name)} stays idle" for gpu in plan.idle]
     text.append(_verdict(plan))
     text += [] if plan.speed is None else _speed(plan.speed)
     for fix in plan.fixes:

@@ -6,15 +6,18 @@ with the share of it that published runs reach, or a measurement on this machine
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from backends.device import Device
+from backends.dispatch import choose_devices
 from localr1.plan.request import HostMemory
 
 Range = tuple[float, float]
 """From, to; in the unit that the field's name says."""
+
+_CLEARLY_FASTER = 1.15
 
 HOST = "CPU"
 """The name under which the machine itself is known."""
@@ -57,3 +60,36 @@ class Hardware:
     def of(self, name: str) -> Known:
         """What is known of a device; nothing, if nobody said."""
         return self.known.get(name, Known())
+
+    @property
+    def has_faster_gpu(self) -> bool:
+        """Whether it is known that some GPU is clearly faster than another."""
+        rates = _rates(self.gpus, self.known)
+        return rates is not None and max(rates.values()) > _CLEARLY_FASTER * min(rates.values())
+
+
+def choose_hardware(
+    devices: Sequence[Device],
+    host: HostMemory,
+    known: Mapping[str, Known],
+    wanted: str | None = None,
+) -> Hardware:
+    """The devices to load on; the fastest first, where that is known of all of them.
+
+    Raises: DeviceNotFoundError if none is called `wanted`.
+    """
+    gpus = choose_devices(devices, wanted)
+    rates = _rates(gpus, known)
+    if rates is not None:
+        gpus = tuple(sorted(gpus, key=lambda gpu: -rates[gpu.name]))
+    return Hardware(gpus=gpus, host=host, known=known)
+
+
+def _rates(gpus: Sequence[Device], known: Mapping[str, Known]) -> dict[str, float] | None:
+    found = {}
+    for gpu in gpus:
+        rate = known.get(gpu.name, Known()).rate
+        if rate is None:
+            return None
+        found[gpu.name] = rate.bytes_per_s[1]
+    return found or None

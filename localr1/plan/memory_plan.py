@@ -165,6 +165,8 @@ class MemoryPlan:
     split: Split
     devices: tuple[DevicePlan, ...]
     """GPUs that hold at least one layer."""
+    idle: tuple[DevicePlan, ...]
+    """GPUs that hold none, and are not used at all."""
     host: DevicePlan
     kv_bytes_per_token: int
     verdict: Verdict
@@ -236,7 +238,7 @@ class MemoryPlan:
                 "mmap": request.use_mmap,
                 "engine": engine_name(self.request.engine_build),
             },
-            "devices": [device.to_json() for device in self.devices],
+            "devices": [device.to_json() for device in (*self.devices, *self.idle)],
             "host": self.host.to_json(),
             "kv_bytes_per_token": self.kv_bytes_per_token,
             "verdict": self.verdict.value,

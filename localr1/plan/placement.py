@@ -48,6 +48,8 @@ class Placement:
 
     devices: tuple[DevicePlan, ...]
     """GPUs that hold at least one layer."""
+    idle: tuple[DevicePlan, ...]
+    """GPUs that hold none, and are not used at all."""
     host: DevicePlan
     split: Split
 
@@ -116,11 +118,20 @@ class Placer:
         # one memory for both: what the GPU holds is gone for the processor
         unified = {gpu.name for gpu in self._hardware.gpus if gpu.is_unified}
         shared_bytes = sum(device.need_bytes for device in devices if device.name in unified)
-        return Placement(devices, self._host_plan(n_ctx, split, shared_bytes), split)
+        used = {device.name for device in devices}
+        idle = tuple(_idle(gpu) for gpu in self._hardware.gpus if gpu.name not in used)
+        return Placement(devices, idle, self._host_plan(n_ctx, split, shared_bytes), split)
 
     def _fit(self, n_ctx: int, n_layers: int, n_host_experts: int) -> Split | None:
-        """As llama.cpp would spread that many layers, else filling one GPU after the other."""
-        for layers in (self._proportional(n_layers), self._filled(n_ctx, n_layers, n_host_experts)):
+        """As llama.cpp would spread that many layers, or filling one GPU after the other.
+
+        Alike GPUs share the work first of all; of unequal ones the fastest takes what it can.
+        """
+        ways = [
+            self._proportional(n_layers),
+            self._filled(n_ctx, n_layers, n_host_experts),
+        ]
+        for layers in reversed(ways) if self._hardware.has_faster_gpu else ways:
             if layers is not None:
                 split = Split(tuple(layers), n_host_experts)
                 if all(device.margin_bytes >= 0 for device in self._devices(n_ctx, split)):
@@ -239,6 +250,22 @@ class Placer:
         lowest, highest = (n_bytes * self._card.n_vocab for n_bytes in _VOCABULARY_BYTES)
         process = _sum(_PROCESS_BYTES, (lowest, highest))
         return _sum(process, self._hardware.of(HOST).taken_bytes)
+
+
+def _idle(gpu: Device) -> DevicePlan:
+    return DevicePlan(
+        name=gpu.name,
+        kind=gpu.kind,
+        total_bytes=gpu.total_bytes,
+        free_bytes=gpu.free_bytes,
+        limit_bytes=gpu.free_bytes,
+        weights_bytes=0,
+        kv_bytes=0,
+        compute_bytes=0,
+        output_bytes=0,
+        overhead_bytes=(0, 0),
+        layers=None,
+    )
 
 
 def _of_layers(n_bytes: Sequence[int], layers: Iterable[int]) -> int:

@@ -7,11 +7,10 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from backends.device import Device
-from backends.dispatch import choose_devices
 from localr1.model_card import ModelCard
 from localr1.plan.decoder_graph import VERIFIED_ARCHITECTURES
 from localr1.plan.fixes import find_fixes
-from localr1.plan.hardware import Hardware, Known
+from localr1.plan.hardware import Hardware, Known, choose_hardware
 from localr1.plan.kv_cache import CELL_STEP, holds, kv_bytes_per_layer, padded_cells
 from localr1.plan.memory_plan import Fix, MemoryPlan, Verdict
 from localr1.plan.placement import Placement
@@ -34,8 +33,7 @@ def make_plan(
     Raises: UnsupportedParametersError for cache types that cannot hold this model;
     DeviceNotFoundError if the request names a device that is not there.
     """
-    gpus = choose_devices(devices, request.device)
-    hardware = Hardware(gpus=gpus, host=host, known=known)
+    hardware = choose_hardware(devices, host, known, request.device)
     solver = _solver(card, request, hardware)
     request, n_ctx = solver.request, solver.n_ctx()
     placement = solver.placement(n_ctx)
@@ -49,6 +47,7 @@ def make_plan(
         n_ctx=n_ctx,
         split=placement.split,
         devices=placement.devices,
+        idle=placement.idle,
         host=placement.host,
         kv_bytes_per_token=_kv_bytes_per_token(card, request),
         verdict=verdict,

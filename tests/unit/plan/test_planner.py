@@ -8,6 +8,7 @@ import pytest
 from backends.device import Device, DeviceKind
 from backends.errors import DeviceNotFoundError, UnsupportedParametersError
 from localr1.errors import UsageError
+from localr1.hardware.machine import Wish, build_machine
 from localr1.model_card import Unplanned
 from localr1.plan.memory_plan import MemoryPlan, Stage, Verdict
 from localr1.plan.planner import make_plan
@@ -135,6 +136,25 @@ def test_two_cards_share_the_layers_by_free_memory() -> None:
 
     assert plan.verdict is Verdict.FITS
     assert [device.layers for device in plan.devices] == [(0, 19), (20, 28)]
+
+
+def test_of_unequal_cards_the_faster_one_takes_what_it_can() -> None:
+    machine = build_machine(Wish(names=("rtx-3060", "rtx-4090")))
+
+    plan = make_plan(_CARD, PlanRequest(), machine.devices, machine.host, machine.known)
+
+    assert [device.name for device in plan.devices] == ["rtx-4090"]
+    assert [device.name for device in plan.idle] == ["rtx-3060"]
+    assert [d["layers"] for d in plan.to_json()["devices"]] == [[0, 28], None]
+
+
+def test_a_card_without_a_layer_needs_nothing() -> None:
+    plan = make_plan(_CARD, PlanRequest(n_gpu_layers=0), (_gpu(22 * GIB),), _host(32 * GIB))
+
+    (idle,) = plan.idle
+    assert plan.devices == ()
+    assert idle.need_bytes == 0
+    assert idle.limit_bytes == 22 * GIB
 
 
 def test_shared_memory_is_counted_once() -> None:

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from backends.dispatch import choose_devices
 from localr1.hardware.machine import Wish, build_machine
-from localr1.plan.hardware import Hardware
+from localr1.plan.hardware import choose_hardware
 from localr1.plan.quantisation import OFFERED_TYPES, best_quantised, in_offered_types
 from localr1.plan.request import PlanRequest
 from tests.support.plan_models import DEEPSEEK_671B, LLAMA_8B, QWEN_32B, Shape, card_of
@@ -14,9 +13,7 @@ from tests.support.plan_models import DEEPSEEK_671B, LLAMA_8B, QWEN_32B, Shape, 
 
 def _best(shape: Shape, name: str, request: PlanRequest | None = None) -> str:
     machine = build_machine(Wish(names=(name,)))
-    hardware = Hardware(
-        gpus=choose_devices(machine.devices), host=machine.host, known=machine.known
-    )
+    hardware = choose_hardware(machine.devices, machine.host, machine.known)
     return best_quantised(card_of(shape), request or PlanRequest(), hardware).quant
 
 
