@@ -19,7 +19,9 @@ from tests.support.checkpoint_families import (
     write_family,
 )
 from tests.support.checkpoint_files import describe_gguf
-from tests.support.checkpoint_llama import llama_logits, llama_quantise
+from tests.support.checkpoint_llama import llama_logits, llama_quantise_all
+
+_MIXED = (FileType.Q4_0, FileType.Q4_K_M, FileType.Q6_K, FileType.IQ4_XS)
 
 _TOLERANCE = {
     "gemma2": 5e-4,  # llama.cpp looks GELU up in a table of halves
@@ -50,23 +52,22 @@ def test_plain_types_equal_the_files_of_llama_cpps_converter(name: str, tmp_path
         assert describe_gguf(output)["sha256"] == digest, file_type
 
 
-@pytest.mark.parametrize("file_type", ["Q4_0", "Q4_K_S", "Q4_K_M"])
 @pytest.mark.parametrize("name", family_names())
-def test_mixed_types_equal_the_file_of_llama_cpps_quantiser(
-    name: str, file_type: str, tmp_path: Path
-) -> None:
+def test_mixed_types_equal_the_files_of_llama_cpps_quantiser(name: str, tmp_path: Path) -> None:
     source = write_family(name, tmp_path)
     convert(source, tmp_path / "plain.gguf", file_type="BF16")
     # what is in four bits already stays; llama.cpp does that if it is told to, else it refuses
     stays = {"_exps[.]weight": TensorType.MXFP4.value} if name == "gpt_oss" else None
-    llama_quantise(tmp_path / "plain.gguf", tmp_path / "theirs.gguf", FileType[file_type], stays)
+    targets = [tmp_path / f"{file_type.name}.gguf" for file_type in _MIXED]
+    llama_quantise_all(tmp_path / "plain.gguf", dict(zip(_MIXED, targets, strict=True)), stays)
 
-    convert(source, tmp_path / "ours.gguf", file_type=file_type)
+    for file_type, target in zip(_MIXED, targets, strict=True):
+        convert(source, tmp_path / "ours.gguf", file_type=file_type.name, overwrite=True)
 
-    ours, theirs = describe_gguf(tmp_path / "ours.gguf"), describe_gguf(tmp_path / "theirs.gguf")
-    assert list(ours["tensors"].items()) == list(theirs["tensors"].items())
-    assert list(ours["metadata"].items()) == list(theirs["metadata"].items())
-    assert (tmp_path / "ours.gguf").read_bytes() == (tmp_path / "theirs.gguf").read_bytes()
+        ours, theirs = describe_gguf(tmp_path / "ours.gguf"), describe_gguf(target)
+        assert list(ours["tensors"].items()) == list(theirs["tensors"].items())
+        assert list(ours["metadata"].items()) == list(theirs["metadata"].items())
+        assert (tmp_path / "ours.gguf").read_bytes() == target.read_bytes()
 
 
 @pytest.mark.parametrize("name", family_names())

@@ -10,16 +10,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _QUANTISE = """
-import ctypes, sys
+import ctypes, json, sys
 import llama_cpp
-source, target, file_type, *changes = sys.argv[1:]
+source, targets, overrides = json.load(sys.stdin)
 params = llama_cpp.llama_model_quantize_default_params()
-params.ftype = int(file_type)
 params.nthread = 2
 params.allow_requantize = True
-overrides = [(name.encode(), int(number)) for name, number in zip(changes[::2], changes[1::2])]
-params.tt_overrides = (llama_cpp.llama_model_tensor_override * (len(overrides) + 1))(*overrides)
-sys.exit(llama_cpp.llama_model_quantize(source.encode(), target.encode(), ctypes.byref(params)))
+pairs = [(name.encode(), number) for name, number in overrides.items()]
+params.tt_overrides = (llama_cpp.llama_model_tensor_override * (len(pairs) + 1))(*pairs)
+for file_type, target in targets:
+    params.ftype = file_type
+    if llama_cpp.llama_model_quantize(source.encode(), target.encode(), ctypes.byref(params)):
+        sys.exit(1)
 """
 
 _TOKENISE = """
@@ -62,8 +64,15 @@ def llama_quantise(
     source: Path, target: Path, file_type: int, overrides: Mapping[str, int] | None = None
 ) -> None:
     """llama.cpp's own quantiser, GGUF to GGUF; `overrides` are numbers of types by pattern."""
-    pairs = [str(part) for pair in (overrides or {}).items() for part in pair]
-    _run(_QUANTISE, str(source), str(target), str(file_type), *pairs)
+    llama_quantise_all(source, {file_type: target}, overrides)
+
+
+def llama_quantise_all(
+    source: Path, targets: Mapping[int, Path], overrides: Mapping[str, int] | None = None
+) -> None:
+    """The same for several file types, in one child."""
+    paths = [(int(file_type), str(target)) for file_type, target in targets.items()]
+    _run(_QUANTISE, stdin=json.dumps([str(source), paths, dict(overrides or {})]))
 
 
 def llama_tokenise(gguf: Path, texts: list[str]) -> list[list[int]]:
