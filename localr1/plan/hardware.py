@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from backends.device import Device
-from backends.dispatch import choose_devices
 from localr1.plan.request import HostMemory
 
 Range = tuple[float, float]
@@ -78,6 +77,8 @@ def choose_hardware(
 
     Raises: DeviceNotFoundError if none is called `wanted`.
     """
+    from backends.dispatch import choose_devices  # brings psutil along, which --help does not need
+
     gpus = choose_devices(devices, wanted)
     rates = _rates(gpus, known)
     if rates is not None:

@@ -25,7 +25,10 @@ def _modules_after(*args: str) -> tuple[int, set[str]]:
     return report["code"], set(report["modules"])
 
 
-@pytest.mark.parametrize("args", [["--help"], ["--version"], ["ask", "--help"], ["chat", "--help"]])
+@pytest.mark.parametrize(
+    "args",
+    [["--help"], ["--version"], ["ask", "--help"], ["chat", "--help"], ["plan", "--help"]],
+)
 def test_help_imports_nothing_heavy(args: list[str]) -> None:
     code, modules = _modules_after(*args)
 
