@@ -9,7 +9,7 @@ from localr1.plan.hardware import Hardware
 from localr1.plan.memory_plan import Verdict
 from localr1.plan.request import PlanRequest
 from localr1.plan.solver import Solver
-from quant.errors import BadRequestError
+from quant.errors import QuantError
 from quant.gguf.types import FileType, TensorType
 
 OFFERED_TYPES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS")
@@ -27,8 +27,8 @@ def in_offered_types(card: ModelCard) -> Iterator[ModelCard]:
     for name in OFFERED_TYPES:
         try:
             yield requantised(card, FileType[name])
-        except BadRequestError:
-            continue  # its rows are no whole blocks
+        except QuantError:
+            continue  # rows that are no whole blocks, or tensors that no mix has a rule for
 
 
 def best_quantised(card: ModelCard, request: PlanRequest, hardware: Hardware) -> ModelCard:
