@@ -10,12 +10,9 @@ from localr1.model_card import ModelCard
 from localr1.plan.kv_cache import CELL_STEP, holds
 from localr1.plan.memory_plan import Fix, Verdict
 from localr1.plan.placement import Placement
-from localr1.plan.quantisation import in_offered_types
+from localr1.plan.quantisation import in_smaller_types
 from localr1.plan.request import PlanRequest
 from localr1.plan.solver import Solver
-from localr1.plan.weights import total_bytes
-
-_WORTH_IT = 0.97  # a file that is hardly smaller is no fix
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,10 @@ def find_fixes(solver: Solver, now: Placement) -> tuple[Fix, ...]:
     """
     request = replace(solver.request, n_ctx=solver.n_ctx())
     tried = [_try(change, solver, now) for change in _changes(solver, request, now)]
-    smaller = [_try(change, solver, now) for change in _smaller(solver.card, request)]
+    smaller = [
+        _try(_Change(f"convert -q {card.quant}", "precision", request, card), solver, now)
+        for card in in_smaller_types(solver.card)
+    ]
     # of several quantisations the most exact that is enough, or else the smallest
     enough = [fix for fix in smaller if fix.is_enough]
     found = [*tried, *(enough[:1] or smaller[-1:])]
@@ -79,10 +79,3 @@ def _changes(solver: Solver, request: PlanRequest, now: Placement) -> Iterator[_
             n_gpu_layers=None,
             n_host_experts=None,
         )
-
-
-def _smaller(card: ModelCard, request: PlanRequest) -> Iterator[_Change]:
-    n_bytes = total_bytes(card.tensors)
-    for other in in_offered_types(card):
-        if total_bytes(other.tensors) < _WORTH_IT * n_bytes:
-            yield _Change(f"convert -q {other.quant}", "precision", request, other)

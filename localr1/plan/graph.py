@@ -154,7 +154,10 @@ class _Walk:
             self._release(owner)
 
     def _use(self, tensor: Tensor) -> _Use:
-        return self._uses.setdefault(id(tensor), _Use())
+        use = self._uses.get(id(tensor))
+        if use is None:
+            use = self._uses[id(tensor)] = _Use()
+        return use
 
     def _can_overwrite(self, source: Tensor, tensor: Tensor) -> bool:
         use = self._use(source)

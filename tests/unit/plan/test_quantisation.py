@@ -6,7 +6,7 @@ import pytest
 
 from localr1.hardware.machine import Wish, build_machine
 from localr1.plan.hardware import choose_hardware
-from localr1.plan.quantisation import OFFERED_TYPES, best_quantised, in_offered_types
+from localr1.plan.quantisation import OFFERED_TYPES, best_quantised, in_smaller_types, in_types
 from localr1.plan.request import PlanRequest
 from tests.support.plan_models import DEEPSEEK_671B, LLAMA_8B, QWEN_32B, Shape, card_of
 
@@ -38,11 +38,19 @@ def test_a_longer_context_costs_precision() -> None:
 
 
 def test_offered_types_go_from_exact_to_small() -> None:
-    cards = list(in_offered_types(card_of(LLAMA_8B)))
+    cards = list(in_types(card_of(LLAMA_8B), OFFERED_TYPES))
 
     sizes = [card.file_bytes for card in cards]
     assert [card.quant for card in cards] == list(OFFERED_TYPES)
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_only_smaller_types_are_offered_to_save_memory() -> None:
+    half = card_of(replace(LLAMA_8B, type_name="F16", output_type="F16"))
+    small = replace(card_of(LLAMA_8B), quant="Q4_K_M")
+
+    assert [card.quant for card in in_smaller_types(half)] == list(OFFERED_TYPES)
+    assert [card.quant for card in in_smaller_types(small)] == ["IQ4_XS"]
 
 
 def test_a_model_whose_types_nobody_knows_stays_as_it_is() -> None:
@@ -51,4 +59,4 @@ def test_a_model_whose_types_nobody_knows_stays_as_it_is() -> None:
         card, tensors=tuple(replace(tensor, type_name="mixed") for tensor in card.tensors)
     )
 
-    assert list(in_offered_types(card)) == []
+    assert list(in_types(card, OFFERED_TYPES)) == []
