@@ -77,12 +77,7 @@ class Placement:
 class Placer:
     """Places one model on given hardware, for any context and any split."""
 
-    def __init__(
-        self,
-        card: ModelCard,
-        request: PlanRequest,
-        hardware: Hardware,
-    ) -> None:
+    def __init__(self, card: ModelCard, request: PlanRequest, hardware: Hardware) -> None:
         self._card = card
         self._request = request
         self._hardware = hardware
@@ -93,8 +88,10 @@ class Placer:
         self._on_gpu = lru_cache(partial(gpu_compute_bytes, short, request))
         self._on_cpu = lru_cache(partial(cpu_compute_bytes, short, request))
         # a matrix is there while it is multiplied with, which is never while attention runs
-        no_scores = replace(request, flash_attn="on")
-        self._streaming = lru_cache(partial(gpu_compute_bytes, card, no_scores))
+        self._without_scores = self._on_gpu
+        if not request.uses_flash_attn:
+            no_scores = replace(request, flash_attn="on")
+            self._without_scores = lru_cache(partial(gpu_compute_bytes, short, no_scores))
         self._kv_bytes = lru_cache(partial(kv_bytes_per_layer, card, request))
         self._state_bytes = state_bytes_per_layer(card, request)
 
@@ -156,7 +153,8 @@ class Placer:
             for gpu in self._hardware.gpus
         ]
         split = Split((n_layers,), n_host_experts)
-        return fill_in_order(costs, rooms, self._streamed_bytes(split))
+        streaming_bytes = self._compute_bytes(n_ctx, self._streamed_bytes(split))
+        return fill_in_order(costs, rooms, streaming_bytes - self._on_gpu(n_ctx))
 
     def _devices(self, n_ctx: int, split: Split) -> tuple[DevicePlan, ...]:
         devices: list[DevicePlan] = []
@@ -188,7 +186,7 @@ class Placer:
             weights_bytes=weights_bytes,
             kv_bytes=_of_layers(self._kv_bytes(n_ctx), layers),
             recurrent_bytes=_of_layers(self._state_bytes, layers),
-            compute_bytes=max(self._on_gpu(n_ctx), self._streaming(n_ctx) + streamed_bytes),
+            compute_bytes=self._compute_bytes(n_ctx, streamed_bytes),
             output_bytes=0,
             overhead_bytes=self._driver_bytes(gpu),
             layers=(layers[0], layers[-1]),
@@ -234,6 +232,12 @@ class Placer:
             return []
         n_all = self._card.n_layer + 1
         return self.weights.of_gpu(range(n_all - split.n_gpu_layers, n_all), split.n_host_experts)
+
+    def _compute_bytes(self, n_ctx: int, streamed_bytes: int) -> int:
+        """Of a GPU that borrows matrices of up to so many bytes."""
+        if not streamed_bytes:
+            return self._on_gpu(n_ctx)
+        return max(self._on_gpu(n_ctx), self._without_scores(n_ctx) + streamed_bytes)
 
     def _largest_on_host(self, split: Split) -> int:
         """The largest matrix that is copied to a GPU for long batches; one at a time is there."""
