@@ -30,7 +30,7 @@ from localr1.worker.interrupt import Interrupt
 from localr1.worker.protocol import Message, to_json
 
 _N_CTX = 512
-_N_BATCH = 64  # the logits of a batch over a vocabulary of 150,000 take 39 MB
+_N_BATCH = 256  # the logits of a batch over a vocabulary of 150,000 take 154 MB
 _ONE_THREAD_BYTES = 64e6  # several would wait for each other longer than such a model takes
 
 
