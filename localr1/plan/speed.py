@@ -23,7 +23,7 @@ from localr1.plan.kv_cache import (
 from localr1.plan.memory_plan import Speed
 from localr1.plan.placement import Placement
 from localr1.plan.request import PlanRequest
-from localr1.plan.weights import WeightTable, is_expert
+from localr1.plan.weights import WeightTable, is_expert, only_drafts
 from quant.gguf.contents import TensorInfo
 
 # PCI Express 3.0 x8 to 4.0 x16 as copies reach it, and a hand-over between two devices
@@ -164,6 +164,9 @@ class _Reader:
         return math.prod(tensor.dims) * self._share(tensor)
 
     def _share(self, tensor: TensorInfo) -> float:
+        """How much of a tensor one token reads."""
+        if only_drafts(tensor, self._card.n_layer):
+            return 0.0
         return self._active if is_expert(tensor) else 1.0
 
 

@@ -150,6 +150,12 @@ def is_expert(tensor: TensorInfo) -> bool:
     return _EXPERT_NAME.search(tensor.name) is not None
 
 
+def only_drafts(tensor: TensorInfo, n_layer: int) -> bool:
+    """Whether a tensor belongs to a layer behind the last one: loaded, but never run."""
+    layer = layer_of(tensor, n_layer)
+    return tensor.name.startswith("blk.") and layer is not None and layer >= n_layer
+
+
 def total_bytes(tensors: Iterable[TensorInfo]) -> int:
     """Their sum."""
     return sum(tensor.n_bytes for tensor in tensors)
