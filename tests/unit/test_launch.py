@@ -143,6 +143,31 @@ def test_other_failures_are_the_users_to_see(
 _HUGE = replace(_OPTIONS, n_ctx=2**31 - 512)
 
 
+def test_the_engine_gets_the_split_of_the_plan(r1_nano: Path) -> None:
+    small = Device("CUDA1", DeviceKind.CUDA, "another card", 8 * _GIB, 2 * _GIB)
+    engine = _LoadingEngine(devices=(_CPU, small, _CARD))
+    _, run = _launch(r1_nano, engine)
+
+    _, opened = run()
+
+    (parameters,) = engine.loaded
+    planned = [device["layers"] for device in opened.load_event.plan["devices"]]
+    assert parameters.devices == ("CUDA0", "CUDA1")
+    assert parameters.tensor_split == tuple(last - first + 1 for first, last in planned)
+    assert sum(parameters.tensor_split) == parameters.n_gpu_layers
+
+
+def test_a_card_that_holds_no_layer_is_not_used(r1_nano: Path) -> None:
+    full = replace(_CARD, free_bytes=100 * 1024**2)
+    engine = _LoadingEngine(devices=(_CPU, full))
+    _, run = _launch(r1_nano, engine)
+
+    run()
+
+    (parameters,) = engine.loaded
+    assert (parameters.devices, parameters.n_gpu_layers) == ((), 0)
+
+
 def test_what_does_not_fit_is_not_loaded(r1_nano: Path) -> None:
     engine = _LoadingEngine()
     _, run = _launch(r1_nano, engine, options=_HUGE)
