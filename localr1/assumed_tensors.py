@@ -86,6 +86,8 @@ def _attention(sizes: Sizes) -> dict[str, Dims]:
     tensors |= {f"{name}.weight": (n_embd, width) for name, width in widths.items()}
     if sizes.arch in _BIASED:
         tensors |= {f"{name}.bias": (width,) for name, width in widths.items()}
+    if sizes.arch == "gpt-oss":
+        tensors |= {"attn_output.bias": (n_embd,), "attn_sinks.weight": (sizes.n_head,)}
     if sizes.arch in _NORMS_HEADS:
         tensors |= {f"{name}_norm.weight": (sizes.dim_k,) for name in ("attn_q", "attn_k")}
     if sizes.arch == "olmo2":

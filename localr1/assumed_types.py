@@ -1,4 +1,4 @@
-"""Owns the types of tensors of which only their number by type is known.
+"""Owns the types of tensors of which only their number by type is known, and their places.
 
 A log says "169 q4_K, 29 q6_K". The mixes of llama.cpp's quantiser say which tensors those are: the
 mix that gives these numbers is the one the file was made with.
@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 
 from quant.dtypes import Array
 from quant.families.tensor_map import MappedTensor
-from quant.gguf.types import TensorType
+from quant.gguf.contents import TensorInfo
+from quant.gguf.types import ALIGNMENT, TensorType
 from quant.recipe import FILE_TYPES, ModelFacts, choose_types
 from quant.rows import RowSource
 from quant.source.safetensors import MappedShards
@@ -42,6 +43,17 @@ def without_rows(name: str, dims: Sequence[int], dtype: str = "F32") -> MappedTe
     shape = tuple(reversed(dims))
     source = RowSource(dtype, math.prod(shape[:-1]), shape[-1], 0, (), _no_rows)
     return MappedTensor(name, shape, source)
+
+
+def laid_out(
+    tensors: Mapping[str, tuple[tuple[int, ...], str, int]],
+) -> tuple[TensorInfo, ...]:
+    """Tensors one after the other in a file; given are dimensions, type and bytes of each."""
+    offset, rows = 0, []
+    for name, (dims, type_name, n_bytes) in tensors.items():
+        rows.append(TensorInfo(name, type_name, dims, offset, n_bytes))
+        offset += -(-n_bytes // ALIGNMENT) * ALIGNMENT
+    return tuple(rows)
 
 
 def _no_rows(_shards: MappedShards, _start: int, _stop: int) -> Array:

@@ -16,20 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from localr1.assumed_tensors import Dims, Sizes, layer_tensors, model_tensors
-from localr1.assumed_types import types_by_count
+from localr1.assumed_shape import AssumedShape
+from localr1.assumed_tensors import Dims
+from localr1.assumed_types import laid_out, types_by_count
 from localr1.errors import ModelFileError
 from localr1.printed_values import read_printed
-from quant.gguf.contents import TensorInfo, Value
+from quant.gguf.contents import Value
 from quant.gguf.header import GgufHeader
-from quant.gguf.types import TensorType
-from quant.recipe import ModelFacts
+from quant.gguf.types import ALIGNMENT, TensorType
 
 _MAX_BYTES = 4 * 1024**2
-_MAX_LAYERS = 512
 _PRINTED_ARRAY = re.compile(r"arr\[\w+, ?(\d{1,9})\]")
 _TYPICAL_VOCABULARY = 151_936
-_ALIGNMENT = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +68,11 @@ class _Reader:
         self._arch = self._architecture()
         self._kv.setdefault("general.architecture", self._arch)
         self._kv.setdefault("general.name", name)
+        self._shape = AssumedShape(self._kv, self._arch, self._refused)
 
     def metadata(self) -> Metadata:
-        dims = self._dims()
-        tensors = _laid_out(self._tensors(dims))
+        self._settle_vocabulary()
+        tensors = laid_out(self._tensors(self._dims()))
         request, devices = self._document.get("request"), self._document.get("devices")
         if not isinstance(request, dict | None) or not isinstance(devices, list | None):
             raise self._refused("request is an object, devices is a list of names")
@@ -85,7 +84,7 @@ class _Reader:
             tensors=tensors,
             data_offset=0,
             file_bytes=self._file_bytes() or last.offset + last.n_bytes,
-            alignment=_ALIGNMENT,
+            alignment=ALIGNMENT,
             modified_ns=0,
         )
         return Metadata(
@@ -120,55 +119,16 @@ class _Reader:
                 return key.removesuffix(".block_count")
         raise self._refused("neither general.architecture nor a block_count is there")
 
-    def _count(self, name: str, default: int | None = None) -> int:
-        value = self._kv.get(f"{self._arch}.{name}", default)
-        if isinstance(value, tuple):  # per layer: the largest
-            value = max((item for item in value if isinstance(item, int)), default=None)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
-            raise self._refused(f"{self._arch}.{name} is {str(value)[:40]}, no whole number")
-        return value
-
-    def _sizes(self) -> Sizes:
-        n_embd, n_head = self._count("embedding_length"), self._count("attention.head_count")
-        dim = n_embd // n_head if n_head else 0
-        n_ff = self._count("feed_forward_length", 0)
-        n_ff_exp = self._count("expert_feed_forward_length", n_ff)
-        unfolded = self._count("attention.value_length_mla", 0)
-        return Sizes(
-            arch=self._arch,
-            n_embd=n_embd,
-            n_vocab=self._n_vocab(),
-            n_head=n_head,
-            n_head_kv=self._count("attention.head_count_kv", n_head),
-            dim_k=self._count(f"attention.key_length{'_mla' if unfolded else ''}", dim),
-            dim_v=self._count("attention.value_length", dim),
-            n_ff=n_ff,
-            n_expert=self._count("expert_count", 0),
-            n_ff_exp=n_ff_exp,
-            n_ff_shared=self._shared_width(n_ff, n_ff_exp),
-            n_lora_q=self._count("attention.q_lora_rank", 0),
-            n_latent=self._count("attention.kv_lora_rank", 0),
-            n_rope=self._count("rope.dimension_count", 64),
-            dim_v_unfolded=unfolded,
-            has_selection_bias=self._kv.get(f"{self._arch}.expert_gating_func") == 2,
-        )
-
-    def _shared_width(self, n_ff: int, n_ff_exp: int) -> int:
-        # files that do not say let all tokens share a network of the dense size
-        default = n_ff if self._arch == "qwen2moe" else 0
-        stated = self._count("expert_shared_feed_forward_length", 0) or default
-        return stated or self._count("expert_shared_count", 0) * n_ff_exp
-
-    def _n_vocab(self) -> int:
-        tokens = self._kv.get("tokenizer.ggml.tokens")
+    def _settle_vocabulary(self) -> None:
+        """Put the number of tokens where the planner looks for it."""
+        tokens = self._kv.pop("tokenizer.ggml.tokens", None)
         match = _PRINTED_ARRAY.match(tokens) if isinstance(tokens, str) else None
         if match:
             n_vocab = int(match[1])
         elif isinstance(tokens, tuple):
             n_vocab = len(tokens)
         else:
-            n_vocab = self._count("vocab_size", 0)
-        self._kv.pop("tokenizer.ggml.tokens", None)
+            n_vocab = self._shape.count("vocab_size", 0)
         if not n_vocab:
             n_vocab = _TYPICAL_VOCABULARY
             self._notices.append(
@@ -176,22 +136,12 @@ class _Reader:
                 f"output buffers depend on it"
             )
         self._kv[f"{self._arch}.vocab_size"] = n_vocab
-        return n_vocab
 
     def _dims(self) -> dict[str, Dims]:
-        sizes, n_layer = self._sizes(), self._count("block_count")
-        if not 1 <= n_layer <= _MAX_LAYERS:
-            raise self._refused(f"{self._arch}.block_count is {n_layer}, not from 1 to 512")
-        n_dense = self._count("leading_dense_block_count", 0)
-        dims = dict(model_tensors(sizes))
-        for i in range(n_layer):
-            has_experts = sizes.n_expert > 0 and i >= n_dense
-            for name, shape in layer_tensors(sizes, has_experts=has_experts).items():
-                dims[f"blk.{i}.{name}"] = shape
+        dims = self._shape.dims()
         if self._is_tied(dims):
             del dims["output.weight"]
-        # a layer without heads attends to nothing
-        return {name: shape for name, shape in dims.items() if 0 not in shape}
+        return dims
 
     def _is_tied(self, dims: Mapping[str, Dims]) -> bool:
         """Whether the counts say that there is no output matrix beside the embedding."""
@@ -217,14 +167,7 @@ class _Reader:
         counts = self._counts()
         if not counts:
             return None
-        facts = ModelFacts(
-            architecture=self._arch,
-            n_layer=self._count("block_count"),
-            n_head=self._count("attention.head_count"),
-            n_head_kv=self._count("attention.head_count_kv", self._count("attention.head_count")),
-            n_expert=self._count("expert_count", 0),
-        )
-        found = types_by_count(dims, counts, facts)
+        found = types_by_count(dims, counts, self._shape.facts())
         if found is None and len(counts) == 1:
             kind = TensorType[next(iter(counts))]
             found = {name: _fitting(name, shape, kind) for name, shape in dims.items()}
@@ -259,11 +202,3 @@ def _fitting(name: str, shape: Dims, kind: TensorType) -> TensorType:
     if not _is_quantised(name, shape):
         return TensorType.F32
     return kind if shape[0] % kind.block_weights == 0 else TensorType.F16
-
-
-def _laid_out(tensors: Mapping[str, tuple[Dims, str, int]]) -> tuple[TensorInfo, ...]:
-    offset, rows = 0, []
-    for name, (dims, type_name, n_bytes) in tensors.items():
-        rows.append(TensorInfo(name, type_name, dims, offset, n_bytes))
-        offset += -(-n_bytes // _ALIGNMENT) * _ALIGNMENT
-    return tuple(rows)
