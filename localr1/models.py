@@ -27,7 +27,19 @@ def resolve(name: str, *, on_progress: Callable[[float, float], None] | None = N
             hint=f"convert the checkpoint first: localr1 convert {path}",
         )
     if not path.exists():
-        raise ModelNotFoundError(
+        raise _not_found(name)
+    return path
+
+
+def _not_found(name: str) -> ModelNotFoundError:
+    from localr1.catalogue.entry import find_entry, is_name
+
+    if not is_name(name):
+        return ModelNotFoundError(
             f"there is no model {name}", hint="give the path of a GGUF file, or: demo"
         )
-    return path
+    entry, _ = find_entry(name)
+    return ModelNotFoundError(
+        f"{name} is known, but is no file on this disk",
+        hint=f"make one, then give its path: localr1 convert {entry.repository}",
+    )

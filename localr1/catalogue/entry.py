@@ -60,8 +60,10 @@ def entries() -> Mapping[str, Entry]:
 
 
 def is_name(text: str) -> bool:
-    """Whether a text is written like a name of the catalogue, `family:size`."""
-    return _NAME.fullmatch(text) is not None
+    """Whether a text is written like a name of the catalogue, `family:size`, or is a family."""
+    if _NAME.fullmatch(text):
+        return True
+    return any(name.partition(":")[0] == text.lower() for name in entries())
 
 
 def find_entry(text: str) -> tuple[Entry, str | None]:

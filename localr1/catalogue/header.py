@@ -9,15 +9,28 @@ from types import MappingProxyType
 from localr1.assumed_shape import AssumedShape
 from localr1.assumed_types import laid_out, without_rows
 from localr1.catalogue.entry import Entry
-from localr1.errors import ModelFileError
+from localr1.errors import ModelFileError, UsageError
 from localr1.model_card import ModelCard
 from quant.gguf.header import GgufHeader
 from quant.gguf.types import ALIGNMENT, FileType
-from quant.recipe import choose_types
+from quant.recipe import choose_types, file_type_named
+
+_USUAL_TYPE = "Q4_K_M"
 
 # Tokens, their types and merges before the tensors: 39 bytes per token in DeepSeek-R1-Distill-Qwen,
 # which has 152,064 of them; a few MB of gigabytes.
 _HEADER_BYTES_PER_TOKEN = 39
+
+
+def chosen_type(entry: Entry, wanted: str | None) -> FileType:
+    """The type a plan is made for: the one that was asked for, else the usual one.
+
+    Raises: BadRequestError for a type nobody knows; UsageError if the model comes in others only.
+    """
+    file_type = file_type_named(wanted or (*entry.file_types, _USUAL_TYPE)[0])
+    if entry.file_types and file_type.name not in entry.file_types:
+        raise UsageError(f"{entry.name} is published as {', '.join(entry.file_types)} only")
+    return file_type
 
 
 def card_of(entry: Entry, file_type: FileType) -> ModelCard:

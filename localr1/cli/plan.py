@@ -57,7 +57,8 @@ def command(
 
     MODEL is a GGUF file, also one that was cut off or is still being downloaded; a checkpoint's
     directory, config.json or repository (user/repo), planned as if it were converted; a repository
-    of GGUFs (user/repo:Q4_K_M), of which only the header is read; or `demo`.
+    of GGUFs (user/repo:Q4_K_M), of which only the header is read; a name such as deepseek-r1:70b or
+    qwen3:8b-Q6_K (`localr1 fit` lists them), planned without a network; or `demo`.
     With --metadata no file is needed: {"gguf_kv": {...}, "tensor_types": {...}, "file_bytes": N,
     "request": {...}, "devices": [...]}, where the last four may be missing.
     With --on, --ram or --vram the plan is for a machine that is not here.

@@ -1,4 +1,4 @@
-"""Owns what `plan` plans: a model file, a checkpoint yet to be converted, or metadata in JSON.
+"""Owns what `plan` plans: a file, a checkpoint, a model of the catalogue, or metadata in JSON.
 
 A checkpoint, on this disk or on a hub, is planned as the file that converting it would give: its
 header is drawn up without weights, types and sizes exact.
@@ -75,6 +75,8 @@ def read_subject(
 def _from_model(
     output: Output, model: str, options: ModelOptions, file_type: str | None
 ) -> Subject:
+    from localr1.catalogue.entry import is_name
+
     path = Path(model).expanduser()
     if path.is_dir() or path.name == "config.json":
         return _from_checkpoint(output, model, options, file_type or _DEFAULT_FILE_TYPE)
@@ -82,12 +84,27 @@ def _from_model(
         found = _from_repository(output, model, options, file_type)
         if found is not None:
             return found
+    if is_name(model) and not path.exists():
+        return _from_catalogue(model, options, file_type)
     if file_type is not None:
         raise UsageError(
             "--quant is for a checkpoint that is not converted yet",
             hint=f"to requantise: localr1 convert {model} -q {file_type}",
         )
     return _from_file(output, model, options)
+
+
+def _from_catalogue(model: str, options: ModelOptions, file_type: str | None) -> Subject:
+    from localr1.catalogue.entry import find_entry
+    from localr1.catalogue.header import card_of, chosen_type
+
+    entry, quant = find_entry(model)
+    card = card_of(entry, chosen_type(entry, file_type or quant))
+    notice = (
+        f"{entry.name} is {entry.lineage}; planned as {card.quant} from the catalogue, nothing was "
+        f"fetched (localr1 convert {entry.repository})"
+    )
+    return Subject(card, options.plan_request(), notices=(notice,))
 
 
 def _from_repository(
