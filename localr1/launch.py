@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +20,8 @@ from localr1.calibration.here import known_here
 from localr1.chat.session import ChatSession, EngineLike, OpenedModel, SessionOptions
 from localr1.errors import DoesNotFitError, EngineDiedError, EngineError
 from localr1.events import Event, Load, Notice, Progress
+from localr1.load_check import LoadCheck
+from localr1.memory_watch import MemoryWatch, claim_of
 from localr1.model_card import ModelCard
 from localr1.model_options import ModelOptions
 from localr1.models import resolve
@@ -29,6 +32,7 @@ from localr1.plan.planner import make_plan
 from localr1.units import format_bytes
 from localr1.worker.frames import EngineInfo, LoadReport
 from localr1.worker.host import Engine
+from localr1.worker.vitals import memory_now
 from quant.gguf.parts import read_model_header
 
 _PROGRESS_STEP = 0.02  # llama.cpp reports every tensor; nobody needs more than fifty steps
@@ -99,6 +103,7 @@ class Launch:
             parameters = self._parameters(plan, engine.info)
             try:
                 report = yield from _loaded(engine, parameters)
+                check = LoadCheck(plan=plan, info=engine.info, buffers=report.buffers)
             except EngineError as exc:
                 if not parameters.devices or not _is_worth_a_second_try(exc):
                     raise
@@ -106,6 +111,9 @@ class Launch:
                 yield _fell_back(parameters, exc)
                 engine = self.start_engine()
                 report = yield from _loaded(engine, cpu_fallback(parameters))
+                check = None  # it was planned otherwise
+            if check is not None:
+                yield from check.after_load()
         except BaseException:
             engine.close()
             raise
@@ -116,6 +124,7 @@ class Launch:
             sampling_defaults=self.card.sampling,
             load_event=_load_event(plan, report, engine.info),
             title=self.card.name,
+            watch=_watch(plan, report, engine.info, check).see,
         )
 
     def _plan(self, info: EngineInfo) -> MemoryPlan:
@@ -176,6 +185,18 @@ def _fell_back(parameters: EngineParameters, exc: EngineError) -> Notice:
         code="cpu_fallback",
         message=f"loading on {devices} failed ({exc.message}); running on the CPU, slower",
     )
+
+
+def _watch(
+    plan: MemoryPlan, report: LoadReport, info: EngineInfo, check: LoadCheck | None
+) -> MemoryWatch:
+    claim = claim_of(
+        report.buffers,
+        unused_bytes=0 if check is None else plan.host.unused_bytes,
+        process_bytes=plan.host.overhead_bytes[1],
+    )
+    look = partial(memory_now, info.pid)
+    return MemoryWatch(claim, look) if check is None else MemoryWatch(claim, look, check)
 
 
 def _load_event(plan: MemoryPlan, report: LoadReport, info: EngineInfo) -> Load:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
+from dataclasses import replace
 
 from backends.device import Device, DeviceKind
 from localr1.calibration.measure import last_measured
@@ -10,11 +11,13 @@ from localr1.hardware.apple import macos_of, working_set_bytes
 from localr1.hardware.catalogue import profiles
 from localr1.hardware.efficiency import sheet_rate
 from localr1.hardware.profile import Profile
+from localr1.ledger import read_ledger
 from localr1.plan.hardware import HOST, Known
+from localr1.plan.ledger import factors_at, places
 
 
-def known_here(devices: Iterable[Device], llama_cpp_python: str) -> dict[str, Known]:
-    """Rates of the devices that could be told, by their names."""
+def known_here(devices: Collection[Device], llama_cpp_python: str) -> dict[str, Known]:
+    """Rates of the devices that could be told, and what earlier loads teach; by their names."""
     known = {}
     measured = last_measured(llama_cpp_python)
     if measured is not None:
@@ -23,6 +26,10 @@ def known_here(devices: Iterable[Device], llama_cpp_python: str) -> dict[str, Kn
         profile = profile_of(device)
         if profile is not None:
             known[device.name] = Known(rate=sheet_rate(profile))
+    entries = read_ledger()
+    for name, where in places(devices, llama_cpp_python).items():
+        if factors := factors_at(where, entries):
+            known[name] = replace(known.get(name, Known()), factors=factors)
     return known
 
 

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -67,6 +67,8 @@ class OpenedModel:
     load_event: Load
     title: str
     """The model's name for people."""
+    watch: Callable[[GenerationFrame], Sequence[Notice]] = lambda _frame: ()
+    """Sees every frame of every reply, and may have something to say."""
 
 
 Opener = Callable[[], Generator[Event, None, OpenedModel]]
@@ -228,6 +230,7 @@ class ChatSession:
                     # before the last event is out: who has seen `end` need not come back
                     if reply.is_over and history is self._history:
                         _remember(history, text, reply)
+                    yield from opened.watch(frame)
                     yield from events
                     self._cancel_if_needed(opened.engine, reply)
         except FrameError as exc:

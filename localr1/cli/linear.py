@@ -56,6 +56,10 @@ class LinearSkin:
         self._labels = labels
         self._begin()
 
+    @property
+    def _stdout_stream(self) -> PhaseName:
+        return PhaseName.THINKING if self._thinking is ThinkingMode.ONLY else PhaseName.ANSWER
+
     def _begin(self) -> None:
         self._written: PhaseName | None = None  # the stream that the cursor is in
         self._blank = ""  # newlines held back: leading ones are dropped, trailing ones too
@@ -76,8 +80,7 @@ class LinearSkin:
             case Answer():
                 self._write(event.text, PhaseName.ANSWER)
             case Notice():
-                self._close_line()
-                self._output.narrate(f"localr1: {safe_line(event.message)}")
+                self._notice(event)
             case Error():
                 self._close_line()
                 self._output.error(event)
@@ -114,8 +117,7 @@ class LinearSkin:
             self._output.narrate(f"{stream.value}:", style="bold")
 
     def _emit(self, text: str, stream: PhaseName) -> None:
-        to_stdout = PhaseName.THINKING if self._thinking is ThinkingMode.ONLY else PhaseName.ANSWER
-        if stream is to_stdout:
+        if stream is self._stdout_stream:
             self._output.data(text, end="")
         elif stream is PhaseName.THINKING and self._thinking is ThinkingMode.SHOW:
             self._output.narrate(text, style="dim", end="")
@@ -125,6 +127,14 @@ class LinearSkin:
             self._emit("\n", self._written)
             self._written = None
             self._blank = ""
+
+    def _notice(self, notice: Notice) -> None:
+        if notice.code == "plan_differs" and not self._shows_memory:
+            return
+        # it may come in the middle of a reply, and must not break a line that goes to a file
+        if self._output.is_terminal or self._written is not self._stdout_stream:
+            self._close_line()
+        self._output.narrate(f"localr1: {safe_line(notice.message)}")
 
     def _loaded(self, event: Load) -> None:
         from localr1.plan.compare import Comparison

@@ -37,7 +37,8 @@ def find_this_machine(output: Output, card: ModelCard, *, calibrates: bool) -> P
     finally:
         engine.close()
     known = known_here(info.devices, info.llama_cpp_python)
-    notices = () if known else ("the speed of this machine is not known yet; say --calibrate",)
+    is_rated = any(device.rate is not None for device in known.values())
+    notices = () if is_rated else ("the speed of this machine is not known yet; say --calibrate",)
     return PlannedMachine(
         devices=info.devices, host=read_host_memory(), known=known, notices=notices
     )
@@ -52,7 +53,9 @@ def _calibrate(output: Output, engine: Engine, card: ModelCard) -> None:
         n_bytes[tensor.type_name] += tensor.n_bytes
     least = _WORTH_MEASURING * n_bytes.total()
     names = [
-        name for name, size in n_bytes.items() if size > least and name in TensorType.__members__
+        name
+        for name, size in n_bytes.most_common()
+        if size > least and name in TensorType.__members__
     ]
     if not names:
         output.narrate("note: nothing to measure, the types of the weights are not known")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from localr1.plan.corrected import BUFFERS, PROCESS
+from localr1.plan.ledger import NOT_WORTH_A_WORD
 from localr1.plan.memory_plan import DevicePlan, MemoryPlan
 from localr1.units import MIB
 
 _ROUNDING_BYTES = MIB // 100  # logs print two decimals of a MiB, at most two lines per purpose
-_PURPOSES = ("weights", "kv", "recurrent", "compute", "output")
+_SMALL_BYTES = 8 * MIB  # nobody's plan fails by that; tiny models are off by it easily
 
 
 class Buffer(Protocol):
@@ -48,6 +50,13 @@ class Comparison:
         off_bytes = self.predicted_bytes - self.measured_bytes
         return 0.0 if abs(off_bytes) <= _ROUNDING_BYTES else off_bytes / max(self.measured_bytes, 1)
 
+    @property
+    def is_off(self) -> bool:
+        """Whether people should hear of it; a buffer that the log does not name is not off."""
+        off_bytes = abs(self.measured_bytes - self.predicted_bytes)
+        least_bytes = max(_SMALL_BYTES, NOT_WORTH_A_WORD * self.predicted_bytes)
+        return self.measured_bytes > 0 and off_bytes > least_bytes
+
     def to_json(self) -> dict[str, Any]:
         """For the `load` event and `--json`."""
         return {
@@ -71,7 +80,7 @@ def compare(plan: MemoryPlan, buffers: Iterable[Buffer]) -> tuple[Comparison, ..
     predicted = {
         (place.name, purpose): getattr(place, f"{purpose}_bytes")
         for place in plan.places
-        for purpose in _PURPOSES
+        for purpose in BUFFERS
     }
     keys = [*predicted, *(key for key in measured if key not in predicted)]
     return tuple(
@@ -79,6 +88,22 @@ def compare(plan: MemoryPlan, buffers: Iterable[Buffer]) -> tuple[Comparison, ..
         for device, purpose in keys
         if predicted.get((device, purpose)) or measured[device, purpose]
     )
+
+
+def compare_process(
+    plan: MemoryPlan, buffers: Iterable[Buffer], resident_bytes: int, unified: Collection[str] = ()
+) -> Comparison:
+    """What the process takes beside its buffers, against the most that was planned.
+
+    Less than that is no error: pages of a mapped file come and go. `unified` are devices whose
+    memory is the host's, so that their buffers count as the process's own.
+    """
+    names = {place.name: place for place in plan.places}
+    own = {plan.host.name, *unified}
+    held_bytes = sum(b.n_bytes for b in buffers if _place_of(b.device, names) in own)
+    planned_bytes = plan.host.overhead_bytes[1]
+    beside_bytes = max(resident_bytes - held_bytes, planned_bytes)
+    return Comparison(PROCESS, plan.host.name, planned_bytes, beside_bytes)
 
 
 def _place_of(buffer_name: str, names: dict[str, DevicePlan]) -> str:

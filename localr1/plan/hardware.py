@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from backends.device import Device
+from localr1.plan.ledger import Factor, What
 from localr1.plan.request import HostMemory
 
 Range = tuple[float, float]
@@ -44,6 +45,8 @@ class Known:
     rate: Rate | None = None
     taken_bytes: tuple[int, int] = (0, 0)
     """What others will take of the memory that is called free: from, to."""
+    factors: Mapping[What, Factor] = field(default_factory=lambda: MappingProxyType({}))
+    """What earlier loads say about sizes; only of devices that are here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from backends.parameters import LoadRequest
 from localr1.model_card import ModelCard
 from localr1.plan.engine_version import engine_name
 from localr1.plan.hardware import Range
+from localr1.plan.ledger import Correction
 from localr1.plan.offload import Split
 from localr1.plan.request import PlanRequest
 
@@ -61,6 +62,8 @@ class DevicePlan:
     """First and last layer held here; the output layer is number n_layer."""
     expert_layers_on_host: int = 0
     """Of these layers, how many have their experts in the machine's own memory."""
+    corrections: tuple[Correction, ...] = ()
+    """Sizes that earlier loads on this machine have changed."""
 
     @property
     def held_layers(self) -> range:
@@ -114,6 +117,7 @@ class DevicePlan:
             "overhead_bytes": list(self.overhead_bytes),
             "layers": None if self.layers is None else list(self.layers),
             "expert_layers_on_host": self.expert_layers_on_host,
+            "corrections": [correction.to_json() for correction in self.corrections],
         }
 
 

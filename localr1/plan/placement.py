@@ -19,6 +19,7 @@ from localr1.plan.compute import (
     shortened,
     staging_bytes,
 )
+from localr1.plan.corrected import corrected
 from localr1.plan.hardware import HOST, Hardware
 from localr1.plan.kv_cache import kv_bytes_per_layer, state_bytes_per_layer
 from localr1.plan.memory_plan import DevicePlan
@@ -117,7 +118,8 @@ class Placer:
         shared_bytes = sum(device.need_bytes for device in devices if device.name in unified)
         used = {device.name for device in devices}
         idle = tuple(_idle(gpu) for gpu in self._hardware.gpus if gpu.name not in used)
-        return Placement(devices, idle, self._host_plan(n_ctx, split, shared_bytes), split)
+        host = self._corrected(self._host_plan(n_ctx, split, shared_bytes))
+        return Placement(devices, idle, host, split)
 
     def _fit(self, n_ctx: int, n_layers: int, n_host_experts: int) -> Split | None:
         """As llama.cpp would spread that many layers, or filling one GPU after the other.
@@ -163,7 +165,8 @@ class Placer:
             if n_layers:
                 streamed_bytes = 0 if devices else self._streamed_bytes(split)
                 layers = range(start, start + n_layers)
-                devices.append(self._device(gpu, layers, n_ctx, split, streamed_bytes))
+                device = self._device(gpu, layers, n_ctx, split, streamed_bytes)
+                devices.append(self._corrected(device))
                 start += n_layers
         return tuple(devices)
 
@@ -223,6 +226,9 @@ class Placer:
             overhead_bytes=self._process_bytes(),
             layers=(layers[0], layers[-1]) if layers else None,
         )
+
+    def _corrected(self, place: DevicePlan) -> DevicePlan:
+        return corrected(place, self._hardware.of(place.name).factors, self._card, self._request)
 
     def _is_mapped_by(self, gpu: Device) -> bool:
         return gpu.kind is DeviceKind.METAL and self._request.use_mmap

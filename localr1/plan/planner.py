@@ -12,6 +12,7 @@ from localr1.plan.decoder_graph import VERIFIED_ARCHITECTURES
 from localr1.plan.fixes import find_fixes
 from localr1.plan.hardware import Hardware, Known, choose_hardware
 from localr1.plan.kv_cache import CELL_STEP, holds, kv_bytes_per_layer, padded_cells
+from localr1.plan.ledger import notes
 from localr1.plan.memory_plan import Fix, MemoryPlan, Verdict
 from localr1.plan.placement import Placement
 from localr1.plan.request import HostMemory, PlanRequest
@@ -97,6 +98,7 @@ def _kv_bytes_per_token(card: ModelCard, request: PlanRequest) -> int:
 
 def _notices(card: ModelCard, n_ctx: int, placement: Placement) -> list[str]:
     notices = [f"not sized yet: {what.value}" for what in card.unplanned]
+    notices += notes({place.name: place.corrections for place in placement.places})
     if card.arch not in VERIFIED_ARCHITECTURES:
         notices.append(f"the compute buffer of {card.arch} is taken to be like llama's")
     if n_ctx > padded_cells(card.n_ctx_train):

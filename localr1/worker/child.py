@@ -12,7 +12,8 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 from backends import llama
@@ -23,6 +24,7 @@ from localr1.worker.channel import Channel
 from localr1.worker.childside import enter, say_ready
 from localr1.worker.death import is_device_failure, telling_line
 from localr1.worker.frames import (
+    DeviceMemory,
     EngineInfo,
     GenerateRequest,
     LoadReport,
@@ -120,7 +122,8 @@ class EngineLoop:
             return not self._interrupt.is_set
 
         model = self._native.load(parameters, on_progress, self._interrupt)
-        self._loaded = _Loaded(model, self._interrupt)
+        used = partial(_device_memory, self._native, parameters.devices)
+        self._loaded = _Loaded(model, self._interrupt, used)
         self._loaded.generator.warm_up()
         report = self._loaded.report("".join(self._log), time.monotonic() - started_s)
         self._outbox.send("loaded", request, body=to_json(report))
@@ -191,13 +194,21 @@ class EngineLoop:
 class _Loaded:
     """A model with what is needed to talk to it."""
 
-    def __init__(self, model: NativeModel, interrupt: Interrupt) -> None:
+    def __init__(
+        self,
+        model: NativeModel,
+        interrupt: Interrupt,
+        devices: Callable[[], tuple[DeviceMemory, ...]],
+    ) -> None:
         self.model = model
         self.observation = Observation(model)
         self._special = model.special_tokens()
         self.tokenizer = PromptTokenizer(model, self._special)
         self.generator = Generator(
-            model, interrupt, resident_bytes=lambda: resident_bytes(os.getpid())
+            model,
+            interrupt,
+            resident_bytes=lambda: resident_bytes(os.getpid()),
+            devices=devices,
         )
 
     def report(self, log: str, seconds: float) -> LoadReport:
@@ -217,6 +228,15 @@ class _Loaded:
 
 def _text_of(model: NativeModel, token: int) -> str:
     return model.piece(token).decode("utf-8", errors="replace") if token >= 0 else ""
+
+
+def _device_memory(native: NativeLlama, names: Collection[str]) -> tuple[DeviceMemory, ...]:
+    """What is left on those of these devices that have a memory of their own."""
+    return tuple(
+        DeviceMemory(name=device.name, free_bytes=device.free_bytes)
+        for device in (native.devices() if names else ())
+        if device.name in names and not device.is_unified
+    )
 
 
 def _describe(native: NativeLlama) -> EngineInfo:

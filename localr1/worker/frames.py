@@ -110,6 +110,14 @@ class TokenPiece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceMemory:
+    """What is left on a device that has a memory of its own."""
+
+    name: str
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationEnd:
     """Generation stopped: why, and what each phase took."""
 
@@ -123,6 +131,8 @@ class GenerationEnd:
     decode_s: float
     n_ctx_used: int
     resident_bytes: int
+    devices: tuple[DeviceMemory, ...] = ()
+    """As far as the engine could still look."""
 
 
 GenerationFrame = PrefillProgress | TokenPiece | GenerationEnd

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from backends.native import AbortFlag, DecodeStatus, NativeModel, SamplerSettings
 from localr1.worker.frames import (
+    DeviceMemory,
     GenerationEnd,
     GenerationFrame,
     PrefillProgress,
@@ -30,11 +31,13 @@ class Generator:
         abort: AbortFlag,
         *,
         resident_bytes: Callable[[], int],
+        devices: Callable[[], tuple[DeviceMemory, ...]] = tuple,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
         self._abort = abort
         self._resident_bytes = resident_bytes
+        self._devices = devices
         self._clock = clock
         self._cached: list[int] = []
 
@@ -88,6 +91,7 @@ class Generator:
             decode_s=self._clock() - prefilled_s,
             n_ctx_used=len(self._cached),
             resident_bytes=self._resident_bytes(),
+            devices=self._devices(),
         )
 
     def _prefill(self, prompt: Sequence[int], n_cached: int) -> Iterator[PrefillProgress]:

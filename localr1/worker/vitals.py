@@ -1,13 +1,26 @@
-"""Owns what can be seen of a child from outside: whether it still works, and how big it is."""
+"""Owns what can be seen of a child from outside: whether it works, how big it is, what is left."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import psutil
 
 LOOK_S = 1.0
 """How often it is worth looking."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryNow:
+    """The machine's memory, and what a process has of it."""
+
+    total_bytes: int
+    available_bytes: int
+    """What can be had without swapping."""
+    resident_bytes: int
+    own_bytes: int | None
+    """Resident without pages of files; None where the system does not tell (macOS)."""
 
 
 class StallWatch:
@@ -50,6 +63,22 @@ def resident_bytes(pid: int) -> int:
         return int(psutil.Process(pid).memory_info().rss)
     except psutil.Error:
         return 0
+
+
+def memory_now(pid: int) -> MemoryNow | None:
+    """A look at the machine and at a process; None if the process is gone."""
+    try:
+        process = psutil.Process(pid).memory_info()
+        machine = psutil.virtual_memory()
+    except (psutil.Error, OSError):
+        return None
+    shared_bytes = getattr(process, "shared", None)
+    return MemoryNow(
+        total_bytes=machine.total,
+        available_bytes=machine.available,
+        resident_bytes=process.rss,
+        own_bytes=None if shared_bytes is None else process.rss - shared_bytes,
+    )
 
 
 def _cpu_seconds(pid: int) -> float:
