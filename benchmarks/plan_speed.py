@@ -82,7 +82,7 @@ def _types(card: ModelCard) -> list[str]:
     n_bytes: Counter[str] = Counter()
     for tensor in card.tensors:
         n_bytes[tensor.type_name] += tensor.n_bytes
-    return [name for name, size in n_bytes.items() if size > n_bytes.total() / 50]
+    return [name for name, size in n_bytes.most_common() if size > n_bytes.total() / 50]
 
 
 def _decoded_per_s(engine: Engine, n_tokens: int) -> float:

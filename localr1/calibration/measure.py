@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
@@ -36,27 +36,24 @@ from quant.gguf.types import TensorType
 _PROBE_BYTES = 128 * MIB  # several times the caches of a processor
 _COPIED_BYTES = 128 * MIB
 _N_COPIES = 8
-_N_PROMPT = 256
+_N_PROMPT = 128
 _N_TOKENS = 33
 _N_CTX = 1024
 
 
-def measure(engine: Engine, type_names: Iterable[str]) -> Measured:
-    """Measure these types of weights and what belongs to every model; keep what was known already.
+def measure(engine: Engine, type_names: Sequence[str]) -> Measured:
+    """Measure these types of weights, the most used one first; keep what was known already.
 
     Raises: EngineError; OSError if there is no room for the probe.
     """
     identity = _identity(engine.info.llama_cpp_python)
-    timings = {}
-    for name in type_names:
-        tensor_type = TensorType[name]
-        timings[name] = _probe(engine, tensor_type, wide(tensor_type, _PROBE_BYTES))
+    types = [TensorType[name] for name in type_names]
+    timings = {kind.name: _probe(engine, kind, wide(kind, _PROBE_BYTES)) for kind in types}
     found = measured_from(
         identity,
         copies_per_s=_copy_bytes_per_s(identity.n_threads),
         timings=timings,
-        deep=_probe(engine, TensorType.Q8_0, DEEP),
-        n_layer=DEEP.n_layer,
+        deep=[_probe(engine, types[0], shape) for shape in DEEP],
     )
     before = last_measured(engine.info.llama_cpp_python)
     known = {} if before is None else before.weight_bytes_per_s
@@ -85,6 +82,7 @@ def _probe(engine: Engine, tensor_type: TensorType, shape: ProbeShape) -> Timing
         token_s=token_s,
         n_prompt=_N_PROMPT,
         prompt_s=prompt_s,
+        n_layer=shape.n_layer,
     )
 
 

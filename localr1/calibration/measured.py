@@ -35,6 +35,7 @@ class Timing:
     token_s: tuple[float, ...]
     n_prompt: int
     prompt_s: float
+    n_layer: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,27 +88,33 @@ def measured_from(
     *,
     copies_per_s: Sequence[float],
     timings: Mapping[str, Timing],
-    deep: Timing,
-    n_layer: int,
+    deep: Sequence[Timing],
 ) -> Measured:
     """Rates from times.
 
-    `copies_per_s` are bytes moved per second in several tries, `timings` go by type of weights,
-    `deep` is a model of `n_layer` layers so small that they, not its bytes, take the time.
+    `copies_per_s` are bytes moved per second in several tries, `timings` go by type of weights.
+    `deep` are models of many layers and few bytes, in the first of these types.
     """
     flops = [2 * t.n_weights * t.n_prompt / t.prompt_s for t in timings.values()]
-    fastest = max(t.n_bytes / min(t.token_s) for t in timings.values())
-    layers_s = [max(token_s - deep.n_bytes / fastest, token_s / 2) for token_s in deep.token_s]
+    rates = {
+        name: (t.n_bytes / statistics.median(t.token_s), t.n_bytes / min(t.token_s))
+        for name, t in timings.items()
+    }
+    fastest = next(iter(rates.values()))[1]
+    layers_s = [_layer_s(timing, fastest) for timing in deep]
     return Measured(
         identity=identity,
         copy_bytes_per_s=(statistics.median(copies_per_s), max(copies_per_s)),
-        layer_s=(min(layers_s) / n_layer, statistics.median(layers_s) / n_layer),
-        weight_bytes_per_s={
-            name: (t.n_bytes / statistics.median(t.token_s), t.n_bytes / min(t.token_s))
-            for name, t in timings.items()
-        },
+        layer_s=(min(layers_s), max(layers_s)),
+        weight_bytes_per_s=rates,
         flops=(min(flops), max(flops)),
     )
+
+
+def _layer_s(timing: Timing, bytes_per_s: float) -> float:
+    """What a layer takes beside its reading; a tenth of the whole at least, clocks are coarse."""
+    token_s = min(timing.token_s)
+    return max(token_s - timing.n_bytes / bytes_per_s, token_s / 10) / timing.n_layer
 
 
 def _range(pair: Any) -> Range:

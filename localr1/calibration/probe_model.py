@@ -1,8 +1,8 @@
 """Owns models to measure with: all zeros, in files full of holes.
 
 A token has to read every weight, zero or not, so its time is that of any model with as many bytes
-of that type. A wide model of two layers shows the reading, a deep one of almost no bytes what each
-layer costs beside it. A file takes a few kB on the disk; its pages take memory once they are read.
+of that type. A wide model of two layers shows the reading, deep ones of few bytes what each layer
+costs beside it. A file takes a few kB on the disk; its pages take memory once they are read.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ class ProbeShape:
     n_ff: int
 
 
-DEEP = ProbeShape(n_layer=32, n_embd=128, n_ff=128)
+DEEP = (ProbeShape(32, 256, 256), ProbeShape(24, 512, 1536))
+"""Layers as narrow as models have them, and as wide as those of half a billion weights."""
 
 
 def wide(tensor_type: TensorType, weight_bytes: int) -> ProbeShape:
     """Two layers with about that many bytes of weights."""
-    n_layer, n_embd = 2, 2048
+    n_layer, n_embd = 2, 3072
     bytes_per_ff = 3 * n_layer * tensor_type.n_bytes(n_embd)
     n_ff = max(weight_bytes // bytes_per_ff // _N_FF_STEP, 1) * _N_FF_STEP
     return ProbeShape(n_layer, n_embd, n_ff)

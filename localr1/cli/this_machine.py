@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 _WORTH_MEASURING = 0.02  # of the bytes of a model; norms and the like are less
 
 
-def find_this_machine(output: Output, card: ModelCard, *, calibrates: bool) -> PlannedMachine:
+def find_this_machine(
+    output: Output, card: ModelCard | None = None, *, calibrates: bool = False
+) -> PlannedMachine:
     """What the engine finds; nothing but the processor if it does not come up.
 
     With `calibrates` it is first measured how fast the types of weights of `card` are read.
@@ -31,7 +33,7 @@ def find_this_machine(output: Output, card: ModelCard, *, calibrates: bool) -> P
         output.narrate(f"note: planned for the processor only; {exc.message}")
         return PlannedMachine(devices=(), host=read_host_memory(), known={}, notices=())
     try:
-        if calibrates:
+        if calibrates and card is not None:
             _calibrate(output, engine, card)
         info = engine.info
     finally:
