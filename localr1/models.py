@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from localr1.errors import ModelNotFoundError, UsageError
+from localr1.paths import typed_path
 
 DEMO = "demo"
 
@@ -13,14 +14,14 @@ DEMO = "demo"
 def resolve(name: str, *, on_progress: Callable[[float, float], None] | None = None) -> Path:
     """The GGUF file that `name` stands for; converts the embedded model when it is first asked for.
 
-    Raises: ModelNotFoundError if nothing is there; UsageError for a checkpoint directory, which
-    has to be converted first.
+    Raises: ModelNotFoundError if nothing is there; UsageError for what can be no path, and for a
+    checkpoint directory, which has to be converted first.
     """
     if name == DEMO:
         from localr1.demo.prepare import demo_gguf
 
         return demo_gguf(on_progress)
-    path = Path(name).expanduser()
+    path = typed_path(name)
     if path.is_dir():
         raise UsageError(
             f"{path} is a directory, a GGUF file is needed",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from localr1.cli.output import Output
 from localr1.errors import OfflineError, UsageError
+from localr1.paths import typed_path
 from localr1.settings import cache_dir
 from localr1.units import format_bytes
 
@@ -48,11 +49,12 @@ def checkpoint_source(
 ) -> Iterator[CheckpointSource]:
     """What `source` means, ready to be read while the block runs.
 
-    Raises: OfflineError, and what `localr1.hub.checkpoint.hub_checkpoint` does.
+    Raises: UsageError, OfflineError, and what `localr1.hub.checkpoint.hub_checkpoint` does.
     """
     from localr1.hub.names import repository_meant
     from quant.source.shard_store import ON_DISK
 
+    path = typed_path(source)
     name = repository_meant(source)
     if name is not None:
         with _hub_source(name, output, is_offline=is_offline, delete_shards=delete_shards) as found:
@@ -62,7 +64,7 @@ def checkpoint_source(
         raise UsageError(
             "--delete-shards is for repositories", hint=f"{source} is yours: delete it yourself"
         )
-    yield CheckpointSource(Path(source), ON_DISK)
+    yield CheckpointSource(path, ON_DISK)
 
 
 @contextlib.contextmanager

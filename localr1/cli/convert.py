@@ -23,6 +23,7 @@ from localr1.cli.convert_report import (
 from localr1.cli.options import is_offline, with_output
 from localr1.cli.output import Output
 from localr1.errors import UsageError
+from localr1.paths import output_path
 from localr1.settings import cache_dir
 
 
@@ -43,7 +44,7 @@ from localr1.settings import cache_dir
     help="Importance matrix that leads the quantisation; `localr1 imatrix` makes one.",
 )  # fmt: skip
 @click.option(
-    "-o", "--output", "target", metavar="OUT", type=click.Path(path_type=Path),
+    "-o", "--output", "target", metavar="OUT",
     help="File or directory to write to.  [default: ./NAME-TYPE.gguf]",
 )  # fmt: skip
 @click.option(
@@ -74,7 +75,7 @@ def command(  # noqa: PLR0913 - one for each option
     output: Output,
     source: str,
     file_type: str,
-    target: Path | None,
+    target: str | None,
     *,
     tensor_types: tuple[str, ...],
     imatrix_path: Path | None,
@@ -109,7 +110,7 @@ def command(  # noqa: PLR0913 - one for each option
         if dry_run and found.path.name == "config.json":
             found.path = found.path.parent
         name = blueprint.source_name(found.path)
-        path = _output_path(target, f"{name}-{file_type_named(file_type).name}.gguf")
+        path = output_path(target, f"{name}-{file_type_named(file_type).name}.gguf")
         checks = ConversionChecks(
             verifies=verifies,
             accepts_differences=force,
@@ -170,9 +171,3 @@ def _kernels_dir() -> Path | None:
     with contextlib.suppress(UsageError):  # no home to write to: nothing is kept
         return cache_dir()
     return None
-
-
-def _output_path(target: Path | None, default_name: str) -> Path:
-    if target is None:
-        return Path(default_name)
-    return target / default_name if target.is_dir() else target

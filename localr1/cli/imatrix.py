@@ -16,6 +16,7 @@ import click
 from localr1.cli.options import with_output
 from localr1.cli.output import Output
 from localr1.errors import UsageError
+from localr1.paths import output_path
 from localr1.units import format_bytes, format_count, format_duration
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _MAX_CTX = 2**20
 @click.argument("model")
 @click.argument("text", type=click.Path(path_type=Path, allow_dash=True))
 @click.option(
-    "-o", "--output", "target", metavar="OUT", type=click.Path(path_type=Path),
+    "-o", "--output", "target", metavar="OUT",
     help="File or directory to write to.  [default: ./MODEL-imatrix.gguf]",
 )  # fmt: skip
 @click.option(
@@ -50,7 +51,7 @@ def command(  # noqa: PLR0913 - one for each option
     output: Output,
     model: str,
     text: Path,
-    target: Path | None,
+    target: str | None,
     *,
     n_ctx: int,
     n_chunks: int | None,
@@ -90,7 +91,8 @@ def command(  # noqa: PLR0913 - one for each option
     )
     started_s = time.monotonic()
     with _terminable():
-        measuring = measure_importance(launch, wanted, _output_path(target, path), overwrite=force)
+        written = output_path(target, f"{path.stem}-imatrix.gguf")
+        measuring = measure_importance(launch, wanted, written, overwrite=force)
         measured = _watched(output, measuring, started_s)
     _report(output, measured, time.monotonic() - started_s)
 
@@ -129,13 +131,6 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _output_path(target: Path | None, model: Path) -> Path:
-    default_name = f"{model.stem}-imatrix.gguf"
-    if target is None:
-        return Path(default_name)
-    return target / default_name if target.is_dir() else target
 
 
 def _watched(

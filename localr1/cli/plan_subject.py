@@ -14,6 +14,7 @@ from localr1.cli.output import Output
 from localr1.errors import UsageError
 from localr1.hardware.machine import PlannedMachine
 from localr1.model_options import ModelOptions
+from localr1.paths import typed_path
 
 if TYPE_CHECKING:
     from localr1.model_card import ModelCard
@@ -77,7 +78,7 @@ def _from_model(
 ) -> Subject:
     from localr1.catalogue.entry import is_name
 
-    path = Path(model).expanduser()
+    path = typed_path(model)
     if path.is_dir() or path.name == "config.json":
         return _from_checkpoint(output, model, options, file_type or _DEFAULT_FILE_TYPE)
     if "/" in model and not path.exists():
