@@ -21,7 +21,8 @@ from localr1.plan.memory_plan import MemoryPlan
 from localr1.units import format_bytes
 from localr1.worker.host import Engine
 from quant.importance.writer import importance_file
-from quant.output.files import OutputFile, output_files, require_free_target
+from quant.output.files import OutputFile, output_files
+from quant.output.target import require_apart, require_free_target
 
 MAX_TEXT_BYTES = 4 * 1024**2
 """Of UTF-8; about a million tokens, of which a hundred thousand are plenty."""
@@ -66,6 +67,7 @@ def measure_importance(
     """
     target = target.expanduser().absolute()
     require_free_target(target, overwrite=overwrite)
+    require_apart(target, [launch.path])
     opened = yield from launch.open()
     with contextlib.closing(_observing(opened.engine)) as engine:
         chunks = cut(engine.read(wanted.text), wanted.n_ctx, wanted.n_chunks)

@@ -24,6 +24,7 @@ from quant.gguf.types import TensorType
 from quant.gguf.writer import padding
 from quant.importance.matrix import ImportanceMatrix
 from quant.output.files import OutputWriter, output_files
+from quant.output.target import require_apart
 from quant.recipe import file_type_named
 from quant.recipe.overrides import TypeOverride
 from quant.shard_flow import ShardFlow
@@ -113,6 +114,8 @@ def convert(  # noqa: PLR0913 - one for each option
         importance=importance,
         notes=notes,
     )
+    for file in plan.files:
+        require_apart(file.path, _inputs(opened))
     fingerprint = _fingerprint(opened, store, plan, importance)
     with (
         output_files(output, plan.files, fingerprint, overwrite=overwrite, fresh=fresh) as writer,
@@ -139,6 +142,13 @@ def convert(  # noqa: PLR0913 - one for each option
         n_files=len(plan.files),
         n_led=plan.n_led,
     )
+
+
+def _inputs(source: Source) -> set[Path]:
+    """The files that weights and metadata are read from."""
+    paths = {tensor.path for tensor in source.tensors.values()}
+    # the first part of a GGUF may have no tensors
+    return paths if isinstance(source, Checkpoint) else paths | {source.header.path}
 
 
 def _fingerprint(

@@ -18,7 +18,7 @@ from localr1.errors import DownloadError, LocalR1Error, NetworkError, NoRoomErro
 from localr1.hub.client import Answer
 from localr1.hub.remote_file import RemoteFile
 from localr1.hub.retries import Patience
-from quant.output.files import NO_ROOM
+from quant.output.target import NO_ROOM
 
 _READ_BYTES = 1024**2
 _WORTH_BYTES = 64 * 1024  # less between two failures is no progress

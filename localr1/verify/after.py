@@ -26,7 +26,7 @@ from localr1.verify.verifier import Verifier
 from quant.blueprint import Blueprint, Source
 from quant.errors import QuantError
 from quant.gguf.types import TensorType
-from quant.output.files import explained
+from quant.output.target import explained
 from quant.pipeline import ConvertProgress, convert
 from quant.source.gguf import GgufModel
 

@@ -14,7 +14,7 @@ from localr1.verify.frames import TokenizerReport
 from localr1.verify.verifier import Verifier
 from quant.blueprint import Blueprint, Source
 from quant.gguf.writer import encode_header
-from quant.output.files import explained
+from quant.output.target import explained
 from quant.source.gguf import GgufModel
 from quant.vocabulary.pretokenizer import cuts_at_marks
 

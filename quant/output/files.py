@@ -9,7 +9,6 @@ on is removed: nothing stays behind that is of no use.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import re
@@ -21,12 +20,11 @@ from pathlib import Path
 
 from quant.errors import DiskFullError, OutputExistsError, OutputNotWritableError, QuantError
 from quant.output.journal import Journal, Mark
+from quant.output.target import explained, require_free_target
 
 MARK_EVERY_BYTES = 256 * 1024**2
 """How much is written between two marks: what a kill can cost."""
 
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""What a full disk is told by."""
 _MAX_NAME_LENGTH = 50  # file systems allow 255 bytes; a character takes up to four
 
 
@@ -240,32 +238,6 @@ class OutputWriter:
         if self._flush is not None:
             self._flush.result()
             self._flush = None
-
-
-def require_free_target(path: Path, *, overwrite: bool) -> None:
-    """Raises: OutputExistsError unless the target is free or a file that may be overwritten."""
-    with explained(path):
-        is_directory, is_file, exists = path.is_dir(), path.is_file(), path.exists()
-    if is_directory:
-        raise OutputExistsError(f"{path} is a directory", hint="name a file")
-    if exists and not is_file:  # a device or a pipe: a rename would put a file in its place
-        raise OutputNotWritableError(f"{path} is no regular file", hint="name a file")
-    if exists and not overwrite:
-        raise OutputExistsError(f"{path} exists", hint="overwrite it with --force")
-
-
-@contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turns the system's failures into ours. For our own calls only: others have their own."""
-    try:
-        yield
-    except OSError as exc:
-        if exc.errno in NO_ROOM:
-            raise DiskFullError(
-                f"the disk filled up while writing {path}",
-                hint="free some space and run it again, or write to another disk with -o",
-            ) from exc
-        raise OutputNotWritableError(f"cannot write {path}: {exc.strerror or exc}") from exc
 
 
 def _short_name(target: Path) -> str:

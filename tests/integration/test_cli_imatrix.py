@@ -112,6 +112,18 @@ def test_absent_text_and_output_that_exists_are_refused(
     assert (out / "a.gguf").read_text(encoding="utf-8") == "mine"
 
 
+def test_the_model_is_not_written_over_even_if_told_to(
+    r1_nano: Path, text: Path, tmp_path: Path
+) -> None:
+    before = r1_nano.read_bytes()
+
+    run = localr1("imatrix", r1_nano, text, "-o", r1_nano, "--force", home=tmp_path)
+
+    assert run.code == 2
+    assert "would be written over" in run.stderr
+    assert r1_nano.read_bytes() == before
+
+
 def test_killed_engine_is_one_line_and_leaves_nothing(
     r1_nano: Path, text: Path, out: Path, tmp_path: Path
 ) -> None:
