@@ -194,6 +194,7 @@ def _watch(
         report.buffers,
         unused_bytes=0 if check is None else plan.host.unused_bytes,
         process_bytes=plan.host.overhead_bytes[1],
+        unified={device.name for device in info.devices if device.is_unified},
     )
     look = partial(memory_now, info.pid)
     return MemoryWatch(claim, look) if check is None else MemoryWatch(claim, look, check)

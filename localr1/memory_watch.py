@@ -9,7 +9,7 @@ taken by others ends the engine at the next larger batch.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -54,12 +54,24 @@ class Claim:
 
 
 def claim_of(
-    buffers: tuple[MeasuredBuffer, ...], *, unused_bytes: int, process_bytes: int
+    buffers: Iterable[MeasuredBuffer],
+    *,
+    unused_bytes: int,
+    process_bytes: int,
+    unified: Collection[str] = (),
 ) -> Claim:
-    """What a load took on the host; `unused_bytes` are mapped and never read again."""
-    host = [buffer for buffer in buffers if _is_on_host(buffer.device)]
-    mapped_bytes = sum(b.n_bytes for b in host if b.device.endswith("_Mapped"))
-    own_bytes = sum(b.n_bytes for b in host) - mapped_bytes
+    """What a load took of the machine's own memory, which `unified` devices share.
+
+    `unused_bytes` are mapped and never read again.
+    """
+    mapped_bytes = own_bytes = 0
+    for buffer in buffers:
+        device, _, kind = buffer.device.partition("_")
+        if kind == "Host" or device in {"CPU", *unified}:
+            if kind == "Mapped":
+                mapped_bytes += buffer.n_bytes
+            else:
+                own_bytes += buffer.n_bytes
     return Claim(
         mapped_bytes=max(mapped_bytes - unused_bytes, 0), own_bytes=own_bytes + process_bytes
     )
@@ -125,11 +137,6 @@ class MemoryWatch:
         left = f"{safe_line(device.name)} has {format_bytes(device.free_bytes)} left"
         why = "if another program takes it, the engine ends; close what uses the GPU"
         return Notice(code="memory_pressure", message=f"{left}: {why}")
-
-
-def _is_on_host(buffer_name: str) -> bool:
-    # CPU, CPU_Mapped, CPU_REPACK, and CUDA_Host: the machine's own memory, pinned for a GPU
-    return buffer_name.partition("_")[0] == "CPU" or buffer_name.endswith("_Host")
 
 
 def _words(level: Pressure, now: MemoryNow, missing_bytes: int) -> str:

@@ -11,12 +11,12 @@ next token, as the real engine does. What was asked is kept in `requests`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from localr1.chat.session import OpenedModel
 from localr1.errors import LocalR1Error
-from localr1.events import Event, Load, Progress
+from localr1.events import Event, Load, Notice, Progress
 from localr1.worker.frames import (
     GenerateRequest,
     GenerationEnd,
@@ -187,6 +187,7 @@ class FakeOpener:
         sampling_defaults: Mapping[str, float] | None = None,
         error: Exception | None = None,
         gate: Gate | None = None,
+        watch: Callable[[GenerationFrame], Sequence[Notice]] = lambda _frame: (),
     ) -> None:
         self.n_calls = 0
         self.is_abandoned = False
@@ -196,6 +197,7 @@ class FakeOpener:
         self._sampling_defaults = sampling_defaults or {}
         self._error = error
         self._gate = gate
+        self._watch = watch
 
     def __call__(self) -> Generator[Event, None, OpenedModel]:
         self.n_calls += 1
@@ -219,4 +221,5 @@ class FakeOpener:
                 model="fake", n_ctx=4096, devices=(), plan={}, measured={}, seconds=0.5
             ),
             title="fake-1b",
+            watch=self._watch,
         )

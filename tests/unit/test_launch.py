@@ -201,3 +201,49 @@ def test_plan_is_handed_out_before_the_load(r1_nano: Path) -> None:
     ((plan, n_loads),) = plans
     assert (plan.n_ctx, n_loads) == (512, 0)
     assert engine.is_closed
+
+
+@dataclass
+class _GreedyEngine(_LoadingEngine):
+    """Takes more for the cache than any formula says."""
+
+    kv_bytes: int = 40 * 1024**2
+
+    def load(self, parameters: EngineParameters, /) -> Generator[float, None, LoadReport]:
+        report = yield from super().load(parameters)
+        buffer = MeasuredBuffer(device="CPU", purpose="kv", n_bytes=self.kv_bytes)
+        return replace(report, buffers=(buffer,))
+
+
+def test_what_a_load_took_is_told_and_the_next_plan_counts_with_it(
+    r1_nano: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCALR1_HOME", str(tmp_path))
+    options = replace(_OPTIONS, n_ctx=8192)  # 24 MiB
+    _, first = _launch(r1_nano, _GreedyEngine(), options=options)
+    _, second = _launch(r1_nano, _GreedyEngine(), options=options)
+
+    (notice,) = [event for event in first()[0] if isinstance(event, Notice)]
+    events, opened = second()
+
+    assert notice.code == "plan_differs"
+    assert notice.message == (
+        "kv on CPU took 40 MiB, 67 % more than planned; the next plan counts with it"
+    )
+    assert not [event for event in events if isinstance(event, Notice)]
+    assert opened.load_event.plan["host"]["kv_bytes"] == 40 * 1024**2
+    note = "kv on CPU was 67 % more than planned in 1 load here: counted"
+    assert note in opened.load_event.plan["notices"]
+
+
+def test_a_fallback_is_not_held_against_the_plan(
+    r1_nano: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCALR1_HOME", str(tmp_path))
+    failure = EngineDiedError("killed by SIGABRT")
+    failing = _LoadingEngine(devices=(_CPU, _CARD), failure=failure)
+    _, run = _launch(r1_nano, failing, _GreedyEngine(devices=(_CPU, _CARD)))
+
+    events, _ = run()
+
+    assert [event.code for event in events if isinstance(event, Notice)] == ["cpu_fallback"]

@@ -17,6 +17,7 @@ from localr1.events import (
     Stats,
     Thinking,
 )
+from localr1.worker.frames import GenerationFrame
 from tests.support.fake_engine import FakeEngine, FakeOpener, Script, a_report
 from tests.support.sessions import GOOD, a_session, fold
 
@@ -270,3 +271,17 @@ def test_notice_and_statistics_types_are_those_of_the_event_stream() -> None:
     assert [notice.code for notice in notices] == ["template_refused"]
     assert all(isinstance(event, Event) for event in events)
     assert any(isinstance(event, Stats) for event in events)
+
+
+def test_what_the_watch_sees_is_told_within_the_reply_and_before_its_end() -> None:
+    def watch(frame: GenerationFrame) -> list[Notice]:
+        return [Notice(code="memory_pressure", message=type(frame).__name__)]
+
+    opener = FakeOpener(FakeEngine([GOOD]), watch=watch)
+
+    events = list(a_session(opener=opener).ask("x"))
+
+    told = [event.message for event in events if isinstance(event, Notice)]
+    assert told == ["PrefillProgress"] * 3 + ["TokenPiece"] * 5 + ["GenerationEnd"]
+    assert isinstance(events[-1], End)
+    assert all(event.t > 0 for event in events)

@@ -152,3 +152,32 @@ def test_stats_are_shown_when_verbose() -> None:
         _Shown([stats], verbose=True).stderr
     )
     assert _Shown([stats]).stderr == ""
+
+
+_WARNING = Notice(code="memory_pressure", message="memory is short")
+
+
+def test_warning_in_the_middle_of_an_answer_does_not_break_its_lines_in_a_file() -> None:
+    shown = _Shown([Answer(text="one "), _WARNING, Answer(text="line"), _REPLY[-1]])
+
+    assert shown.stdout == "one line\n"
+    assert shown.stderr == "localr1: memory is short\n"
+
+
+def test_warning_in_the_middle_of_an_answer_has_a_line_of_its_own_on_a_terminal() -> None:
+    shown = _Shown([Answer(text="one "), _WARNING, Answer(text="line")], is_terminal=True)
+
+    assert shown.stdout == "one \nline"
+
+
+def test_warning_goes_to_json_as_it_is() -> None:
+    event = json.loads(_Shown([_WARNING], as_json=True).stdout)
+
+    assert (event["type"], event["code"]) == ("notice", "memory_pressure")
+
+
+def test_plan_that_was_off_is_told_when_verbose() -> None:
+    notice = Notice(code="plan_differs", message="compute on CPU took more")
+
+    assert _Shown([notice]).stderr == ""
+    assert _Shown([notice], verbose=True).stderr == "localr1: compute on CPU took more\n"

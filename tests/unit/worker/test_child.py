@@ -4,6 +4,7 @@ import base64
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,19 @@ def test_refusal_does_not_repeat_an_earlier_log(parent: _Parent, native: FakeLla
 
     assert message["message"] == "no model is loaded"
     assert message["is_device_failure"] is False
+
+
+def test_reply_ends_with_what_is_left_on_the_devices_in_use(
+    parent: _Parent, native: FakeLlama
+) -> None:
+    parameters = _parameters(native)
+    parent.answer_to("load", 1, to_json(replace(parameters, devices=("CUDA1",))))
+    on_card = parent.answer_to("generate", 2, _request("hi"))
+    parent.answer_to("load", 3, to_json(cpu_fallback(parameters)))
+    on_host = parent.answer_to("generate", 4, _request("hi"))
+
+    assert on_card["body"]["devices"] == [{"name": "CUDA1", "free_bytes": CUDA1.free_bytes}]
+    assert on_host["body"]["devices"] == []
 
 
 def test_reply_streams_to_its_end(parent: _Parent, native: FakeLlama) -> None:

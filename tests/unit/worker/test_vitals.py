@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import os
+
+import psutil
 import pytest
 
 from localr1.worker import vitals
-from localr1.worker.vitals import StallWatch
+from localr1.worker.vitals import StallWatch, memory_now
 
 
 class _Clock:
@@ -58,3 +61,21 @@ def test_sleep_of_the_machine_is_no_stall(monkeypatch: pytest.MonkeyPatch) -> No
     clock.now_s += 3600
 
     assert not watch.has_stalled()
+
+
+def test_a_look_tells_what_is_left_and_what_a_process_has() -> None:
+    now = memory_now(os.getpid())
+
+    assert now is not None
+    assert now.total_bytes == psutil.virtual_memory().total
+    assert 0 < now.available_bytes <= now.total_bytes
+    assert now.own_bytes is None or 0 < now.own_bytes <= now.resident_bytes
+
+
+def test_a_process_that_is_gone_has_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(pid: int) -> psutil.Process:
+        raise psutil.NoSuchProcess(pid)
+
+    monkeypatch.setattr(psutil, "Process", gone)
+
+    assert memory_now(1) is None
