@@ -74,6 +74,12 @@ def header_of(entry: Entry, file_type: FileType) -> GgufHeader:
     )
 
 
+def embedding_params(entry: Entry) -> int:
+    """Parameters of the token embedding."""
+    shape = _shape(entry)
+    return shape.count("vocab_size") * shape.count("embedding_length")
+
+
 def _shape(entry: Entry) -> AssumedShape:
     kv = {f"{entry.architecture}.{name}": value for name, value in entry.keys.items()}
     named = {"general.architecture": entry.architecture, "general.name": entry.name}

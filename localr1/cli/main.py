@@ -35,6 +35,7 @@ _VERBS: dict[str, str] = {
     "convert": "Turn a checkpoint into a GGUF file, 4-bit by default.",
     "demo": "The embedded model: convert it, plan its memory, talk to it.",
     "devices": "What this machine can compute on, and what is missing.",
+    "fit": "Which models run on this machine, and how fast.",
     "imatrix": "What a text does to a model's weights, for convert --imatrix.",
     "plan": "What a model needs in memory, buffer by buffer.",
 }

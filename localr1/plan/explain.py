@@ -122,14 +122,15 @@ def _verdict(plan: MemoryPlan) -> str:
 
 
 def _speed(speed: Speed) -> list[str]:
-    answer = f"estimated speed: {_rate(speed.decode_tokens_per_s)} tokens/s"
-    full = f"{_rate(speed.full_decode_tokens_per_s)} with a full context"
+    answer = f"estimated speed: {rate(speed.decode_tokens_per_s)} tokens/s"
+    full = f"{rate(speed.full_decode_tokens_per_s)} with a full context"
     text = [f"{answer}, {full}; bound by {speed.bound_by}"]
     if speed.prefill_tokens_per_s is not None:
-        text.append(f"  prompts are read at {_rate(speed.prefill_tokens_per_s)} tokens/s")
+        text.append(f"  prompts are read at {rate(speed.prefill_tokens_per_s)} tokens/s")
     return text
 
 
-def _rate(tokens_per_s: Range) -> str:
+def rate(tokens_per_s: Range) -> str:
+    """Tokens per second for people: `31 to 41`."""
     lowest, highest = (f"{value:.1f}" if value < 10 else f"{value:.0f}" for value in tokens_per_s)
     return lowest if lowest == highest else f"{lowest} to {highest}"

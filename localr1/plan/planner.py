@@ -28,9 +28,12 @@ def make_plan(
     devices: Sequence[Device],
     host: HostMemory,
     known: Mapping[str, Known] = MappingProxyType({}),
+    *,
+    with_fixes: bool = True,
 ) -> MemoryPlan:
     """The memory plan of one model on this hardware; `known` is by the names of the devices.
 
+    `with_fixes` also plans what would help, which takes longer than the plan.
     Raises: UnsupportedParametersError for cache types that cannot hold this model;
     DeviceNotFoundError if the request names a device that is not there.
     """
@@ -40,7 +43,7 @@ def make_plan(
     placement = solver.placement(n_ctx)
     verdict, max_ctx = solver.verdict(placement), solver.max_ctx()
     fixes: tuple[Fix, ...] = ()
-    if verdict is not Verdict.FITS:
+    if with_fixes and verdict is not Verdict.FITS:
         fixes = find_fixes(solver, placement)
     return MemoryPlan(
         card=card,

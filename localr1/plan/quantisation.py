@@ -17,7 +17,8 @@ OFFERED_TYPES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS")
 """Most exact first."""
 
 _CLEARLY_SMALLER = 0.97
-_ENOUGH_CTX = 4096  # in less than that, no thought comes to its end
+ENOUGH_CTX = 4096
+"""Tokens; in less than that, no thought comes to its end."""
 
 
 def in_smaller_types(card: ModelCard) -> Iterator[ModelCard]:
@@ -54,7 +55,7 @@ def best_quantised(card: ModelCard, request: PlanRequest, hardware: Hardware) ->
         smallest = other
         solver = Solver(other, request, hardware)
         n_ctx = solver.n_ctx()
-        is_long_enough = n_ctx >= min(_ENOUGH_CTX, card.n_ctx_train) or request.n_ctx is not None
+        is_long_enough = n_ctx >= min(ENOUGH_CTX, card.n_ctx_train) or request.n_ctx is not None
         if is_long_enough and solver.verdict(solver.placement(n_ctx)) is Verdict.FITS:
             return other
     return smallest

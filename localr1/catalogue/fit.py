@@ -1,0 +1,166 @@
+"""Owns the comparison of many models on one machine: the best type of each, and who comes first.
+
+Pure. A model that writes more slowly than people read is of little use, whatever its size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from backends.errors import UnsupportedParametersError
+from localr1.catalogue.entry import Entry
+from localr1.catalogue.header import card_of, embedding_params
+from localr1.hardware.machine import PlannedMachine
+from localr1.model_card import ModelCard
+from localr1.plan.hardware import choose_hardware
+from localr1.plan.memory_plan import MemoryPlan, Verdict
+from localr1.plan.planner import make_plan
+from localr1.plan.quantisation import ENOUGH_CTX, OFFERED_TYPES
+from localr1.plan.request import PlanRequest
+from quant.gguf.types import FileType
+
+READING_TOKENS_PER_S = 5
+"""About as fast as people read: four words a second."""
+
+_ORDER = (Verdict.FITS, Verdict.FITS_WITH_OFFLOAD, Verdict.DOES_NOT_FIT)
+_LEAST_BITS = {"Q8_0": 8.5, "Q6_K": 6.5625, "Q5_K_M": 5.5, "Q4_K_M": 4.5, "IQ4_XS": 4.25}
+"""Bits per weight of the smallest type in a mix, norms aside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One model in one type; its card is drawn up when it is asked for."""
+
+    least_bytes: float
+    """What has to lie in one kind of memory, at least, for the model to fit whole."""
+    card: Callable[[], ModelCard]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A model that might run here."""
+
+    name: str
+    """In the catalogue, or the path of a file."""
+    versions: Sequence[Version]
+    """Most exact first."""
+    entry: Entry | None = None
+    """None for a file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """A model in its best type on a machine."""
+
+    candidate: Candidate
+    plan: MemoryPlan
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it writes more slowly than people read; no, where the speed is not known."""
+        speed = self.plan.speed
+        return speed is not None and sum(speed.decode_tokens_per_s) / 2 < READING_TOKENS_PER_S
+
+    @property
+    def is_comfortable(self) -> bool:
+        """Whether it fits whole, with a context for a thought, and is not slow."""
+        plan = self.plan
+        is_long = plan.request.n_ctx is not None or plan.n_ctx >= min(
+            ENOUGH_CTX, plan.card.n_ctx_train
+        )
+        return plan.verdict is Verdict.FITS and is_long and not self.is_slow
+
+    def to_json(self) -> dict[str, Any]:
+        """One row of `fit --json`, in the words of a plan."""
+        plan, entry = self.plan, self.candidate.entry
+        document = plan.to_json()
+        return {
+            "name": self.candidate.name,
+            "repository": entry.repository if entry else None,
+            "lineage": entry.lineage if entry else None,
+            "licence": entry.licence if entry else None,
+            **{key: document["model"][key] for key in ("n_params", "quant", "file_bytes")},
+            "verdict": document["verdict"],
+            "failing_stage": document["failing_stage"],
+            "margin_bytes": plan.margin_bytes,
+            "n_ctx": plan.n_ctx,
+            "max_ctx": plan.max_ctx,
+            "n_gpu_layers": plan.n_gpu_layers,
+            "n_host_experts": plan.split.n_host_experts,
+            "speed": document["speed"],
+            "is_slow": self.is_slow,
+        }
+
+
+def of_catalogue(entries: Iterable[Entry]) -> Iterator[Candidate]:
+    """Every model in the types that `convert` offers, or in those it is published in."""
+    for entry in entries:
+        names = entry.file_types or OFFERED_TYPES
+        versions = [_version(entry, name) for name in names]
+        yield Candidate(name=entry.name, versions=versions, entry=entry)
+
+
+def of_card(name: str, card: ModelCard) -> Candidate:
+    """A file: it is what it is."""
+    return Candidate(name=name, versions=[Version(least_bytes=card.file_bytes, card=lambda: card)])
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """All models, the most useful first."""
+
+    fits: Sequence[Fit]
+    refused: Sequence[str]
+    """Why some models cannot be loaded as asked, in sentences."""
+
+
+def rank(candidates: Iterable[Candidate], request: PlanRequest, machine: PlannedMachine) -> Ranking:
+    """Each model in its best type.
+
+    What fits whole comes before what fits with help of the processor, before what does not fit;
+    among these the larger model, but those slower than reading after the others.
+    Raises: DeviceNotFoundError if the request names a device that is not there.
+    """
+    fits, refused = [], []
+    for candidate in candidates:
+        try:
+            fits.append(_best(candidate, request, machine))
+        except UnsupportedParametersError as exc:
+            refused.append(f"left out: {candidate.name}; {exc.message}")
+    return Ranking(sorted(fits, key=_usefulness), refused)
+
+
+def _usefulness(fit: Fit) -> tuple[int, bool, int, str]:
+    card, verdict = fit.plan.card, fit.plan.verdict
+    return _ORDER.index(verdict), fit.is_slow, -card.n_params, fit.candidate.name
+
+
+def _best(candidate: Candidate, request: PlanRequest, machine: PlannedMachine) -> Fit:
+    """The most exact type that is comfortable; else the smallest, which is the fastest."""
+    *others, smallest = candidate.versions
+    gpus = choose_hardware(machine.devices, machine.host, machine.known, request.device).gpus
+    room_bytes = sum(gpu.free_bytes for gpu in gpus) or machine.host.available_bytes
+    for version in others:
+        if version.least_bytes < room_bytes:
+            fit = _planned(candidate, version, request, machine)
+            if fit.is_comfortable:
+                return fit
+    return _planned(candidate, smallest, request, machine)
+
+
+def _planned(
+    candidate: Candidate, version: Version, request: PlanRequest, machine: PlannedMachine
+) -> Fit:
+    plan = make_plan(
+        version.card(), request, machine.devices, machine.host, machine.known, with_fixes=False
+    )
+    return Fit(candidate=candidate, plan=plan)
+
+
+def _version(entry: Entry, name: str) -> Version:
+    # a GPU leaves the token embedding to the host, unless it is the output as well
+    n_params = entry.n_params - (0 if entry.is_tied else embedding_params(entry))
+    least_bytes = n_params * _LEAST_BITS.get(name, 0) / 8
+    return Version(least_bytes=least_bytes, card=lambda: card_of(entry, FileType[name]))
