@@ -6,7 +6,7 @@ and `llama_context::output_reserve` (the buffer for logits) in src/llama-context
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 from backends.cache_types import cache_type
@@ -16,6 +16,7 @@ from localr1.plan.engine_version import casts_masks
 from localr1.plan.graph import F32, peak_bytes
 from localr1.plan.kv_cache import effective_ubatch, n_cells
 from localr1.plan.request import PlanRequest
+from localr1.plan.schedule import Layout, scheduled_bytes
 
 CPU_ALIGNMENT = 32  # TENSOR_ALIGNMENT in ggml/src/ggml-impl.h
 GPU_ALIGNMENT = 128  # ggml_backend_cuda_buffer_type_get_alignment
@@ -37,11 +38,50 @@ def gpu_compute_bytes(card: ModelCard, request: PlanRequest, n_ctx: int) -> int:
 
 
 def staging_bytes(card: ModelCard, request: PlanRequest, n_ctx: int) -> int:
-    """Bytes on the host for what a GPU is fed: embedding rows, twice, and the masks."""
+    """Bytes on the host for what one GPU is fed: every input of the graph, and embedding rows."""
     shape = _shape(card, request, n_ctx)
-    mask_cells = shape.n_cells + (shape.n_cells_swa if card.n_swa else 0)
-    mask_item_bytes = 2 if shape.flash_attn else 4
-    return shape.n_tokens * (2 * card.n_embd * F32 + mask_cells * mask_item_bytes)
+    inputs = decoder_graph(shortened(card), shape).inputs
+    return sum(tensor.n_bytes for tensor in inputs) + shape.n_tokens * card.n_embd * F32
+
+
+def split_compute_bytes(
+    card: ModelCard, request: PlanRequest, n_ctx: int, layout: Layout
+) -> tuple[int, ...]:
+    """Bytes of the compute buffers of a model that lies on several backends; the host's is last."""
+    graph = decoder_graph(
+        card, _shape(card, request, n_ctx), layers=[layer for layer, _ in layout.layers]
+    )
+    alignments = (*(GPU_ALIGNMENT,) * layout.host, CPU_ALIGNMENT)
+    return scheduled_bytes(graph, layout, alignments)
+
+
+def layout_of(
+    card: ModelCard, alike: Sequence[int], n_layers: Sequence[int], *, is_pipelined: bool
+) -> Layout:
+    """The layout of a model that has `n_layers` on its GPUs, the output among them, shortened.
+
+    `alike` is what `first_alike` says: a few layers stand in for all of one kind on one backend.
+    """
+    host, start = len(n_layers), card.n_layer + 1 - sum(n_layers)
+    chosen = [(layer, host) for layer in _enough(card, alike[:start])]
+    for place, n in enumerate(n_layers):
+        chosen += [(layer, place) for layer in _enough(card, alike[start : start + n])]
+        start += n
+    output = max((place for place, n in enumerate(n_layers) if n), default=host)
+    return Layout(tuple(chosen), output, host, is_pipelined)
+
+
+def first_alike(card: ModelCard) -> tuple[int, ...]:
+    """For each layer the first one that is built alike."""
+    kinds = _layer_kinds(card)
+    return tuple(kinds.index(kind) for kind in kinds)
+
+
+def _enough(card: ModelCard, layers: Sequence[int]) -> Sequence[int]:
+    """The first of some layers, where the rest would only find the same holes again."""
+    n_enough = _ENOUGH_WINDOWED_LAYERS if card.n_swa else _ENOUGH_LAYERS
+    n_kept = max((layers.index(layer) for layer in layers), default=0) + n_enough
+    return layers if len(layers) <= n_kept else [*layers[: n_kept - 1], layers[-1]]
 
 
 def output_bytes(card: ModelCard, request: PlanRequest) -> int:

@@ -65,9 +65,20 @@ class _Inputs:
     v_rotation: Tensor | None
 
 
-def decoder_graph(card: ModelCard, shape: GraphShape, *, has_embedding: bool = True) -> Graph:
-    """The graph of one batch. Without `has_embedding`, as on a GPU that gets the rows copied."""
-    return _Builder(card, shape).build(has_embedding=has_embedding)
+def decoder_graph(
+    card: ModelCard,
+    shape: GraphShape,
+    *,
+    has_embedding: bool = True,
+    layers: Sequence[int] | None = None,
+) -> Graph:
+    """The graph of one batch. Without `has_embedding`, as on a GPU that gets the rows copied.
+
+    `layers` stands in for the model's own. Steps: 0 is the input, 1 the first of the layers, and
+    the output comes after the last.
+    """
+    builder = _Builder(card, shape)
+    return builder.build(range(card.n_layer) if layers is None else layers, has_embedding)
 
 
 class _Builder:
@@ -80,7 +91,7 @@ class _Builder:
         self._full = self._attention_inputs(shape.n_cells)
         self._windowed = self._attention_inputs(shape.n_cells_swa)
 
-    def build(self, *, has_embedding: bool) -> Graph:
+    def build(self, layers: Sequence[int], has_embedding: bool) -> Graph:  # noqa: FBT001
         card, shape = self._card, self._shape
         states = Tensor((card.n_embd, shape.n_tokens))
         if has_embedding:
@@ -92,10 +103,14 @@ class _Builder:
         if card.arch.startswith("gemma"):
             states = overwrite(states)  # scaled
         out_ids = Tensor((shape.n_outputs,), I32)
-        for i_layer in range(card.n_layer):
-            states = self._layer(i_layer, states, out_ids)
+        for i, i_layer in enumerate(layers):
+            self._graph.step += 1
+            states = self._layer(i_layer, states, out_ids if i == len(layers) - 1 else None)
+            self._graph.expand(states)
         if card.arch == "gpt-oss":
             states = Tensor((card.n_embd, shape.n_outputs), sources=(states, out_ids))
+            self._graph.expand(states)
+        self._graph.step += 1
         result = normed(states)
         result.is_output = True
         logits = projected(result, card.n_vocab, shape.n_outputs)
@@ -118,13 +133,13 @@ class _Builder:
             v_rotation=_rotation(64) if shape.rotates_v else None,
         )
 
-    def _layer(self, i_layer: int, states: Tensor, out_ids: Tensor) -> Tensor:
+    def _layer(self, i_layer: int, states: Tensor, out_ids: Tensor | None) -> Tensor:
         layer, residual = self._layers[i_layer], states
         mix = self._latent_attention if is_latent(layer) else self._attention
         if self._card.state_numbers[i_layer] and not self._card.has_kv[i_layer]:
             mix = self._recurrence
         current = mix(i_layer, normed(states) if "attn_norm.weight" in layer else states)
-        if i_layer == self._card.n_layer - 1 and self._card.arch != "gpt-oss":
+        if out_ids is not None and self._card.arch != "gpt-oss":
             current = Tensor((self._card.n_embd, self._shape.n_outputs), sources=(current, out_ids))
             residual = Tensor(current.dims, sources=(residual, out_ids))
         is_post_normed = "post_ffw_norm.weight" in layer

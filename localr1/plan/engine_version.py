@@ -8,6 +8,7 @@ from __future__ import annotations
 
 _MIRRORED_ENGINE = "llama-cpp-python 0.3.36"
 
+_PIPELINES = 2409  # pull request 6017, March 2024
 _LESS_PADDING = 2883  # pull request 7257, May 2024: 32 cells without flash attention
 _SEPARATE_SEQUENCES = 5918  # pull request 14363, July 2025: each sequence has its part of the cells
 _NO_PADDING = 6872  # pull request 16812, October 2025
@@ -38,6 +39,11 @@ def shares_cells(build: int | None) -> bool:
 def has_windowed_caches(build: int | None) -> bool:
     """Whether layers with a sliding window cache the window only."""
     return build is None or build >= _WINDOWED_CACHE
+
+
+def pipelines(build: int | None) -> bool:
+    """Whether several GPUs that hold everything work on several batches at once."""
+    return build is None or build >= _PIPELINES
 
 
 def casts_masks(build: int | None, *, flash_attn: bool) -> bool:

@@ -10,6 +10,7 @@ mirror llama.cpp at the pinned version: `ggml_visit_parents_graph` (ggml/src/ggm
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 F32 = 4
@@ -33,6 +34,8 @@ class Tensor:
     """Kept until the graph has run."""
     is_external: bool = False
     """Weights and caches: they lie in buffers of their own."""
+    step: int = 0
+    """The part of the model that it belongs to, as the graph counted when it was added."""
 
     @property
     def n_bytes(self) -> int:
@@ -46,6 +49,8 @@ class Graph:
     def __init__(self) -> None:
         self.inputs: list[Tensor] = []
         self.nodes: list[Tensor] = []
+        self.step = 0
+        """Given to every node that is added from now on."""
         self._seen: set[int] = set()
 
     def expand(self, tensor: Tensor) -> None:
@@ -56,6 +61,7 @@ class Graph:
         for source in tensor.sources:
             self.expand(source)
         if tensor.sources:
+            tensor.step = self.step
             self.nodes.append(tensor)
         elif not tensor.is_external:
             self.inputs.append(tensor)
@@ -69,6 +75,7 @@ class _Use:
     n_views: int = 0
     offset: int | None = None
     """None while the tensor owns no memory."""
+    place: int = 0
 
 
 @dataclass(slots=True)
@@ -111,18 +118,25 @@ class _Arena:
 
 def peak_bytes(graph: Graph, alignment: int) -> int:
     """Bytes of the buffer in which ggml runs `graph` on one backend."""
-    walk = _Walk(graph, _Arena(alignment))
+    return peaks_bytes(graph, (alignment,), {})[0]
+
+
+def peaks_bytes(
+    graph: Graph, alignments: Sequence[int], place_of: Mapping[int, int]
+) -> tuple[int, ...]:
+    """Bytes of each backend's buffer; `place_of` goes from a tensor's id to its backend, else 0."""
+    walk = _Walk(graph, [_Arena(alignment) for alignment in alignments])
     for tensor in graph.inputs:
-        walk.place(tensor)
+        walk.place(tensor, place_of.get(id(tensor), 0))
     for node in graph.nodes:
-        walk.place(node)
+        walk.place(node, place_of.get(id(node), 0))
         walk.release_sources(node)
-    return walk.arena.peak_bytes
+    return tuple(arena.peak_bytes for arena in walk.arenas)
 
 
 class _Walk:
-    def __init__(self, graph: Graph, arena: _Arena) -> None:
-        self.arena = arena
+    def __init__(self, graph: Graph, arenas: Sequence[_Arena]) -> None:
+        self.arenas = arenas
         self._uses: dict[int, _Use] = {}
         for node in graph.nodes:
             if node.view_of is not None:
@@ -130,16 +144,17 @@ class _Walk:
             for source in node.sources:
                 self._use(source).n_children += 1
 
-    def place(self, tensor: Tensor) -> None:
+    def place(self, tensor: Tensor, place: int) -> None:
         if tensor.is_external or tensor.view_of is not None:
             return
         use = self._use(tensor)
         if tensor.may_overwrite:
             for source in tensor.sources:
                 if self._can_overwrite(source, tensor):
-                    use.offset, self._use(source).offset = self._use(source).offset, None
+                    parent = self._use(source)
+                    use.offset, use.place, parent.offset = parent.offset, parent.place, None
                     return
-        use.offset = self.arena.take(tensor.n_bytes)
+        use.offset, use.place = self.arenas[place].take(tensor.n_bytes), place
 
     def release_sources(self, node: Tensor) -> None:
         for source in node.sources:
@@ -173,5 +188,6 @@ class _Walk:
         use = self._use(owner)
         if use.offset is None or use.n_children or use.n_views or owner.is_output:
             return
-        self.arena.give_back(use.offset, self.arena.padded(owner.n_bytes))
+        arena = self.arenas[use.place]
+        arena.give_back(use.offset, arena.padded(owner.n_bytes))
         use.offset = None

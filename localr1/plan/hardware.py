@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from backends.device import Device
+from backends.device import Device, DeviceKind
 from localr1.plan.ledger import Factor, What
 from localr1.plan.request import HostMemory
 
@@ -62,6 +62,11 @@ class Hardware:
     def of(self, name: str) -> Known:
         """What is known of a device; nothing, if nobody said."""
         return self.known.get(name, Known())
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether no GPU shares memory of this machine; true without any GPU."""
+        return all(gpu.kind is DeviceKind.RPC for gpu in self.gpus)
 
     @property
     def has_faster_gpu(self) -> bool:

@@ -7,25 +7,20 @@ layer stays on the host, the last layers go to the GPUs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from backends.device import Device, DeviceKind
 from localr1.model_card import ModelCard
-from localr1.plan.compute import (
-    cpu_compute_bytes,
-    gpu_compute_bytes,
-    output_bytes,
-    shortened,
-    staging_bytes,
-)
+from localr1.plan.compute import output_bytes
+from localr1.plan.compute_buffers import ComputeBuffers
 from localr1.plan.corrected import corrected
 from localr1.plan.hardware import HOST, Hardware
 from localr1.plan.kv_cache import kv_bytes_per_layer, state_bytes_per_layer
 from localr1.plan.memory_plan import DevicePlan
 from localr1.plan.offload import Split, best_split, fill_in_order, in_proportion
 from localr1.plan.request import PlanRequest
-from localr1.plan.weights import WeightTable, largest_matrix_bytes, span_bytes
+from localr1.plan.weights import WeightTable, span_bytes
 from localr1.units import MIB
 from quant.gguf.contents import TensorInfo
 
@@ -37,10 +32,6 @@ _VOCABULARY_BYTES = (160, 400)
 # Contexts, kernels and memory pools of a driver, as published load logs leave them unexplained.
 _DRIVER_BYTES = {DeviceKind.METAL: (0, 150 * MIB)}
 _OTHER_DRIVER_BYTES = (250 * MIB, 650 * MIB)
-
-# Batches from this size on are multiplied by the GPU even where the weights are the host's: each
-# matrix is copied over while it is needed (op_offload in ggml/src/ggml-backend.cpp).
-_STREAMED_BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +74,7 @@ class Placer:
         self._request = request
         self._hardware = hardware
         self.weights = WeightTable(card)
-        # none of them depends on the split, and a search asks for many splits
-        self._streamed_bytes = lru_cache(self._largest_on_host)
-        short = shortened(card)
-        self._on_gpu = lru_cache(partial(gpu_compute_bytes, short, request))
-        self._on_cpu = lru_cache(partial(cpu_compute_bytes, short, request))
-        # a matrix is there while it is multiplied with, which is never while attention runs
-        self._without_scores = self._on_gpu
-        if not request.uses_flash_attn:
-            no_scores = replace(request, flash_attn="on")
-            self._without_scores = lru_cache(partial(gpu_compute_bytes, short, no_scores))
+        self._compute = ComputeBuffers(card, request, hardware, self.weights)
         self._kv_bytes = lru_cache(partial(kv_bytes_per_layer, card, request))
         self._state_bytes = state_bytes_per_layer(card, request)
 
@@ -143,6 +125,8 @@ class Placer:
     def _filled(self, n_ctx: int, n_layers: int, n_host_experts: int) -> list[int] | None:
         if len(self._hardware.gpus) == 1:
             return None  # the same as in proportion
+        split = Split(tuple(self._proportional(n_layers)), n_host_experts)
+        compute_bytes = max(self._compute.graph_sizes(n_ctx, split)[:-1])
         kv_bytes = self._kv_bytes(n_ctx)
         costs = [
             self.weights.gpu_bytes(layer, n_host_experts)
@@ -151,27 +135,26 @@ class Placer:
             for layer in range(self._card.n_layer + 1 - n_layers, self._card.n_layer + 1)
         ]
         rooms = [
-            gpu.free_bytes - self._on_gpu(n_ctx) - self._driver_bytes(gpu)[1]
+            gpu.free_bytes - compute_bytes - self._driver_bytes(gpu)[1]
             for gpu in self._hardware.gpus
         ]
-        split = Split((n_layers,), n_host_experts)
-        streaming_bytes = self._compute_bytes(n_ctx, self._streamed_bytes(split))
-        return fill_in_order(costs, rooms, streaming_bytes - self._on_gpu(n_ctx))
+        streaming_bytes = self._compute.streaming_bytes(n_ctx, split)
+        return fill_in_order(costs, rooms, max(streaming_bytes - compute_bytes, 0))
 
     def _devices(self, n_ctx: int, split: Split) -> tuple[DevicePlan, ...]:
         devices: list[DevicePlan] = []
         start = self._card.n_layer + 1 - split.n_gpu_layers
-        for gpu, n_layers in zip(self._hardware.gpus, split.layers, strict=False):
+        sizes = self._compute.sizes(n_ctx, split)
+        for gpu, n_layers, n_bytes in zip(self._hardware.gpus, split.layers, sizes, strict=False):
             if n_layers:
-                streamed_bytes = 0 if devices else self._streamed_bytes(split)
                 layers = range(start, start + n_layers)
-                device = self._device(gpu, layers, n_ctx, split, streamed_bytes)
+                device = self._device(gpu, layers, n_ctx, split, n_bytes)
                 devices.append(self._corrected(device))
                 start += n_layers
         return tuple(devices)
 
     def _device(
-        self, gpu: Device, layers: range, n_ctx: int, split: Split, streamed_bytes: int
+        self, gpu: Device, layers: range, n_ctx: int, split: Split, compute_bytes: int
     ) -> DevicePlan:
         if self._is_mapped_by(gpu):
             # Metal uses the mapped file itself, with whatever lies between these tensors
@@ -189,7 +172,7 @@ class Placer:
             weights_bytes=weights_bytes,
             kv_bytes=_of_layers(self._kv_bytes(n_ctx), layers),
             recurrent_bytes=_of_layers(self._state_bytes, layers),
-            compute_bytes=self._compute_bytes(n_ctx, streamed_bytes),
+            compute_bytes=compute_bytes,
             output_bytes=0,
             overhead_bytes=self._driver_bytes(gpu),
             layers=(layers[0], layers[-1]),
@@ -206,11 +189,10 @@ class Placer:
             layers,
             split.n_host_experts,
             # a GPU's own kind of host memory is preferred to repacking
-            features=frozenset[str]() if self._hardware.gpus else self._hardware.host.cpu_features,
+            features=self._hardware.host.cpu_features if self._hardware.is_remote else frozenset(),
             use_mmap=request.use_mmap,
             shared=self._mapped_by_gpus(split),
         )
-        computes = bool(layers) or split.n_host_experts > 0
         return DevicePlan(
             name=HOST,
             kind=DeviceKind.CPU,
@@ -221,7 +203,7 @@ class Placer:
             unused_bytes=weights.unused_bytes,
             kv_bytes=_of_layers(self._kv_bytes(n_ctx), layers),
             recurrent_bytes=_of_layers(self._state_bytes, layers),
-            compute_bytes=self._on_cpu(n_ctx) if computes else staging_bytes(card, request, n_ctx),
+            compute_bytes=self._compute.sizes(n_ctx, split)[-1],
             output_bytes=output_bytes(card, request),
             overhead_bytes=self._process_bytes(),
             layers=(layers[0], layers[-1]) if layers else None,
@@ -238,19 +220,6 @@ class Placer:
             return []
         n_all = self._card.n_layer + 1
         return self.weights.of_gpu(range(n_all - split.n_gpu_layers, n_all), split.n_host_experts)
-
-    def _compute_bytes(self, n_ctx: int, streamed_bytes: int) -> int:
-        """Of a GPU that borrows matrices of up to so many bytes."""
-        if not streamed_bytes:
-            return self._on_gpu(n_ctx)
-        return max(self._on_gpu(n_ctx), self._without_scores(n_ctx) + streamed_bytes)
-
-    def _largest_on_host(self, split: Split) -> int:
-        """The largest matrix that is copied to a GPU for long batches; one at a time is there."""
-        if min(self._request.n_ubatch, self._request.n_batch) < _STREAMED_BATCH:
-            return 0
-        host_layers = range(self._card.n_layer + 1 - split.n_gpu_layers)
-        return largest_matrix_bytes(self.weights.read_on_host(host_layers, split.n_host_experts))
 
     def _driver_bytes(self, gpu: Device) -> tuple[int, int]:
         driver = _DRIVER_BYTES.get(gpu.kind, _OTHER_DRIVER_BYTES)
