@@ -20,7 +20,7 @@ from quant.dtypes import (
     to_float16,
     to_float32,
 )
-from quant.errors import CheckpointDamagedError
+from quant.errors import CheckpointDamagedError, UnsupportedError
 from quant.gguf.types import TensorType
 
 
@@ -33,7 +33,7 @@ def encode_rows(
     much each column counts where a block's scale is searched for, is (n_cols,).
     Rows whose dtype is the name of a tensor type are encoded already, and must keep it.
     Raises: CheckpointDamagedError if there is NaN or infinity, UnsupportedError for a type that is
-    only read.
+    only read, and for finite weights that are NaN or infinity in the type.
     """
     if dtype not in TENSOR_TYPE_OF and dtype == tensor_type.name:
         return _checked(rows, tensor_type)
@@ -44,11 +44,29 @@ def encode_rows(
     values = to_float32(np.ascontiguousarray(rows), dtype)
     if tensor_type is TensorType.F32:
         return values
+    encoded = _encoded(values, tensor_type, importance)
+    if not _is_finite_as(encoded, tensor_type):
+        raise UnsupportedError(
+            f"its weights are too large for {tensor_type.name}",
+            hint="--tensor-type NAME=F32 leaves it as it is",
+        )
+    return encoded
+
+
+def _encoded(
+    values: Float32Array, tensor_type: TensorType, importance: Float32Array | None
+) -> Array:
     if tensor_type is TensorType.F16:
         return to_float16(values)
     if tensor_type is TensorType.BF16:
         return to_bfloat16(values)
     return quantize(tensor_type, values, importance)
+
+
+def _is_finite_as(encoded: Array, tensor_type: TensorType) -> bool:
+    if tensor_type.name in TENSOR_TYPE_OF:
+        return is_finite(encoded, tensor_type.name)
+    return has_finite_scales(encoded, tensor_type)
 
 
 def _checked(rows: Array, tensor_type: TensorType) -> Array:

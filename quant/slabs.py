@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from quant.dtypes import Array
-from quant.errors import CheckpointDamagedError
+from quant.errors import CheckpointDamagedError, UnsupportedError
 from quant.families.tensor_map import MappedTensor
 from quant.kernels import encode_rows
 from quant.recipe import TypedTensor
@@ -94,8 +94,8 @@ def _encode(typed: TypedTensor, shards: MappedShards, start: int, stop: int) -> 
         importance = typed.importance.row(start // tensor.rows_per_matrix, source.n_cols)
     try:
         data = encode_rows(rows, source.dtype, typed.tensor_type, importance)
-    except CheckpointDamagedError as exc:
-        raise CheckpointDamagedError(f"tensor {tensor.name}: {exc.message}") from exc
+    except (CheckpointDamagedError, UnsupportedError) as exc:
+        raise type(exc)(f"tensor {tensor.name}: {exc.message}", hint=exc.hint) from exc
     return EncodedSlab(
         typed,
         data,

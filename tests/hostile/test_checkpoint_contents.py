@@ -19,6 +19,7 @@ from quant.errors import (
     UnsupportedError,
 )
 from quant.pipeline import convert
+from quant.recipe.overrides import parse_override
 from tests.support.checkpoint_files import as_stored, read_safetensors, write_safetensors
 from tests.support.checkpoint_refusals import refusal
 from tests.support.checkpoint_zoo import change_json, write_checkpoint
@@ -169,6 +170,24 @@ def test_a_weight_that_is_no_number_is_an_error_whatever_it_would_become(
     error = refusal(source, tmp_path, file_type)
 
     assert error.message == "tensor output.weight: it holds NaN or infinity"
+
+
+@pytest.mark.parametrize("file_type", ["F16", "BF16", "Q8_0", "Q4_0", "Q4_K_M", "IQ4_XS"])
+def test_a_weight_that_is_too_large_for_a_type_is_an_error_and_stays_where_it_fits(
+    file_type: str, tmp_path: Path
+) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    arrays = read_safetensors(source / "model.safetensors")
+    weights = np.zeros((1024, 96), np.float32)
+    weights[700, 50] = 3.4028235e38
+    arrays["lm_head.weight"] = as_stored(weights, "F32")
+    write_safetensors(source / "model.safetensors", arrays)
+
+    error = refusal(source, tmp_path, file_type)
+
+    assert "tensor output.weight: its weights are too large for" in error.message
+    kept = [parse_override("^output.weight=F32")]
+    convert(source, tmp_path / "kept.gguf", file_type=file_type, overrides=kept)
 
 
 @pytest.mark.parametrize("dtype", ["F32", "F16", "BF16"])
