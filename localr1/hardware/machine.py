@@ -64,9 +64,7 @@ def build_machine(wish: Wish) -> PlannedMachine:
     _check(wish, machines, cards)
     if machines and machines[0].is_unified:
         return _mac(machines[0], wish)
-    return _pc(
-        machines[0] if machines else _pc_of(wish), cards, is_assumed=_is_assumed(wish, machines)
-    )
+    return _pc(machines[0] if machines else _pc_of(wish), cards, _assumptions(wish, machines))
 
 
 def _check(wish: Wish, machines: Sequence[Profile], cards: Sequence[Profile]) -> None:
@@ -87,8 +85,14 @@ def _check(wish: Wish, machines: Sequence[Profile], cards: Sequence[Profile]) ->
         raise UsageError("--bandwidth belongs to --vram or --ram; a profile knows its own")
 
 
-def _is_assumed(wish: Wish, machines: Sequence[Profile]) -> bool:
-    return not machines and wish.ram_bytes is None
+def _assumptions(wish: Wish, machines: Sequence[Profile]) -> list[str]:
+    assumed = []
+    if not machines and wish.ram_bytes is None:
+        assumed.append(f"around the card a {find_profile(DEFAULT_PC).title} is assumed; say --ram")
+    if wish.vram_bytes is not None and wish.bytes_per_s is None:
+        rate = f"{_UNKNOWN_CARD_BYTES_PER_S / 1e9:.0f} GB/s"
+        assumed.append(f"the card's memory is assumed to have {rate}; say --bandwidth")
+    return assumed
 
 
 def _card_of(vram_bytes: int, bytes_per_s: float | None) -> Profile:
@@ -99,7 +103,7 @@ def _card_of(vram_bytes: int, bytes_per_s: float | None) -> Profile:
         memory_bytes=vram_bytes,
         bytes_per_s=bytes_per_s or _UNKNOWN_CARD_BYTES_PER_S,
         taken_bytes=(0, GIB),
-        source="--vram and --bandwidth" if bytes_per_s else "--vram; 300 GB/s assumed",
+        source="--vram and --bandwidth",
     )
 
 
@@ -112,7 +116,7 @@ def _pc_of(wish: Wish) -> Profile:
     return pc(wish.ram_bytes, name=name)
 
 
-def _pc(machine: Profile, cards: Sequence[Profile], *, is_assumed: bool) -> PlannedMachine:
+def _pc(machine: Profile, cards: Sequence[Profile], assumed: Sequence[str]) -> PlannedMachine:
     names = _distinct([card.name for card in cards])
     devices = []
     known = {HOST: Known(rate=sheet_rate(machine), taken_bytes=machine.taken_bytes)}
@@ -120,7 +124,6 @@ def _pc(machine: Profile, cards: Sequence[Profile], *, is_assumed: bool) -> Plan
         shown_bytes = int(card.memory_bytes * _SHOWN_SHARE)
         devices.append(Device(name, card.kind, card.title, card.memory_bytes, shown_bytes))
         known[name] = Known(rate=sheet_rate(card), taken_bytes=card.taken_bytes)
-    notices = [f"assumed around the card: a {machine.title}; say --ram"] if is_assumed else []
     return PlannedMachine(
         devices=tuple(devices),
         host=HostMemory(
@@ -129,7 +132,7 @@ def _pc(machine: Profile, cards: Sequence[Profile], *, is_assumed: bool) -> Plan
             cpu_features=frozenset({"avx2"}),
         ),
         known=known,
-        notices=(*notices, "bandwidths are those of data sheets"),
+        notices=(*assumed, "bandwidths are those of data sheets"),
     )
 
 

@@ -42,6 +42,12 @@ def test_bare_numbers_make_a_card_in_a_machine() -> None:
     assert machine.notices == ("bandwidths are those of data sheets",)
 
 
+def test_a_card_of_unknown_bandwidth_gets_one_which_is_said() -> None:
+    machine = build_machine(Wish(ram_bytes=16 * GIB, vram_bytes=8 * GIB))
+
+    assert any("300 GB/s" in notice for notice in machine.notices)
+
+
 def test_memory_alone_makes_a_machine_without_a_card() -> None:
     machine = build_machine(Wish(ram_bytes=8 * GIB, bytes_per_s=40e9))
 
