@@ -221,6 +221,22 @@ def test_notice_is_shown() -> None:
     drive(FakeConversation([turn]), scenario)
 
 
+def test_warning_in_the_middle_of_an_answer_is_shown_beside_it() -> None:
+    turn = reply(answer="one two three")
+    second_word = [isinstance(event, Answer) for event in turn].index(True) + 1
+    turn.insert(second_word, Notice(code="memory_pressure", message="memory is short"))
+
+    async def scenario(driver: Driver) -> None:
+        await driver.until_idle()
+        await driver.send("hi")
+        await driver.until_idle()
+
+        assert "note: memory is short" in driver.answer_text
+        assert "one two three" in driver.answer_text
+
+    drive(FakeConversation([turn]), scenario)
+
+
 def test_clear_forgets_the_screen_and_the_history() -> None:
     conversation = FakeConversation([reply(thinking="hm", answer="first")])
 
