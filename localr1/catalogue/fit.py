@@ -5,8 +5,9 @@ Pure. A model that writes more slowly than people read is of little use, whateve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from backends.errors import UnsupportedParametersError
@@ -14,7 +15,7 @@ from localr1.catalogue.entry import Entry
 from localr1.catalogue.header import card_of, embedding_params
 from localr1.hardware.machine import PlannedMachine
 from localr1.model_card import ModelCard
-from localr1.plan.hardware import choose_hardware
+from localr1.plan.hardware import HOST, Hardware, Rate, choose_hardware
 from localr1.plan.memory_plan import MemoryPlan, Verdict
 from localr1.plan.planner import make_plan
 from localr1.plan.quantisation import ENOUGH_CTX, OFFERED_TYPES
@@ -35,6 +36,8 @@ class Version:
 
     least_bytes: float
     """What has to lie in one kind of memory, at least, for the model to fit whole."""
+    least_read_bytes: float
+    """What each token reads, at least."""
     card: Callable[[], ModelCard]
 
 
@@ -48,6 +51,19 @@ class Candidate:
     """Most exact first."""
     entry: Entry | None = None
     """None for a file."""
+
+    @property
+    def shape(self) -> Hashable:
+        """Equal for models that differ in their weights only, as fine-tuned ones do."""
+        entry = self.entry
+        if entry is None:
+            return self.name
+        return (
+            entry.architecture,
+            entry.is_tied,
+            tuple(sorted(entry.keys.items())),
+            len(self.versions),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +87,11 @@ class Fit:
             ENOUGH_CTX, plan.card.n_ctx_train
         )
         return plan.verdict is Verdict.FITS and is_long and not self.is_slow
+
+    def of(self, candidate: Candidate) -> Fit:
+        """The same plan for a model of the same shape."""
+        card = replace(self.plan.card, name=candidate.name)
+        return Fit(candidate=candidate, plan=replace(self.plan, card=card))
 
     def to_json(self) -> dict[str, Any]:
         """One row of `fit --json`, in the words of a plan."""
@@ -104,7 +125,9 @@ def of_catalogue(entries: Iterable[Entry]) -> Iterator[Candidate]:
 
 def of_card(name: str, card: ModelCard) -> Candidate:
     """A file: it is what it is."""
-    return Candidate(name=name, versions=[Version(least_bytes=card.file_bytes, card=lambda: card)])
+    return Candidate(
+        name=name, versions=[Version(least_bytes=0, least_read_bytes=0, card=lambda: card)]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +146,15 @@ def rank(candidates: Iterable[Candidate], request: PlanRequest, machine: Planned
     among these the larger model, but those slower than reading after the others.
     Raises: DeviceNotFoundError if the request names a device that is not there.
     """
-    fits, refused = [], []
+    fits: list[Fit] = []
+    refused: list[str] = []
+    first_alike: dict[object, Fit] = {}
     for candidate in candidates:
+        alike = first_alike.get(candidate.shape)
         try:
-            fits.append(_best(candidate, request, machine))
+            fit = _best(candidate, request, machine) if alike is None else alike.of(candidate)
+            first_alike[candidate.shape] = fit
+            fits.append(fit)
         except UnsupportedParametersError as exc:
             refused.append(f"left out: {candidate.name}; {exc.message}")
     return Ranking(sorted(fits, key=_usefulness), refused)
@@ -140,14 +168,30 @@ def _usefulness(fit: Fit) -> tuple[int, bool, int, str]:
 def _best(candidate: Candidate, request: PlanRequest, machine: PlannedMachine) -> Fit:
     """The most exact type that is comfortable; else the smallest, which is the fastest."""
     *others, smallest = candidate.versions
-    gpus = choose_hardware(machine.devices, machine.host, machine.known, request.device).gpus
-    room_bytes = sum(gpu.free_bytes for gpu in gpus) or machine.host.available_bytes
+    hardware = choose_hardware(machine.devices, machine.host, machine.known, request.device)
     for version in others:
-        if version.least_bytes < room_bytes:
+        if _may_be_comfortable(version, hardware):
             fit = _planned(candidate, version, request, machine)
             if fit.is_comfortable:
                 return fit
     return _planned(candidate, smallest, request, machine)
+
+
+def _may_be_comfortable(version: Version, hardware: Hardware) -> bool:
+    """False where that is plain without a plan: too big, or too much to read."""
+    room_bytes = sum(gpu.free_bytes for gpu in hardware.gpus) or hardware.host.available_bytes
+    names = [gpu.name for gpu in hardware.gpus] or [HOST]
+    rates = [hardware.of(name).rate for name in names]
+    most_bytes_per_s = max(math.inf if rate is None else _fastest(rate) for rate in rates)
+    return (
+        version.least_bytes < room_bytes
+        and version.least_read_bytes * READING_TOKENS_PER_S < most_bytes_per_s
+    )
+
+
+def _fastest(rate: Rate) -> float:
+    """Bytes per second in the middle of the range, of what is read fastest."""
+    return max(sum(ends) / 2 for ends in (rate.bytes_per_s, *rate.weight_bytes_per_s.values()))
 
 
 def _planned(
@@ -163,4 +207,9 @@ def _version(entry: Entry, name: str) -> Version:
     # a GPU leaves the token embedding to the host, unless it is the output as well
     n_params = entry.n_params - (0 if entry.is_tied else embedding_params(entry))
     least_bytes = n_params * _LEAST_BITS.get(name, 0) / 8
-    return Version(least_bytes=least_bytes, card=lambda: card_of(entry, FileType[name]))
+    has_experts = "expert_count" in entry.keys
+    return Version(
+        least_bytes=least_bytes,
+        least_read_bytes=0 if has_experts else least_bytes,
+        card=lambda: card_of(entry, FileType[name]),
+    )

@@ -9,7 +9,8 @@ the way to the GPU. Estimates are ranges and stay so; nothing here is measured.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from localr1.model_card import ModelCard
@@ -56,7 +57,7 @@ def estimate(
     works = _works(placement, weights, hardware)
     if works is None:
         return None
-    reader = _Reader(card, request, n_ctx)
+    reader = _Reader(card, request, n_ctx, works)
     n_handovers = len(works) - 1 + 2 * sum(d.expert_layers_on_host for d in placement.devices)
     empty = [reader.token_s(work, 0) for work in works]
     full = [reader.token_s(work, n_ctx) for work in works]
@@ -90,7 +91,9 @@ def _works(placement: Placement, weights: WeightTable, hardware: Hardware) -> li
 class _Reader:
     """Counts what one model reads and computes, in one request."""
 
-    def __init__(self, card: ModelCard, request: PlanRequest, n_ctx: int) -> None:
+    def __init__(
+        self, card: ModelCard, request: PlanRequest, n_ctx: int, works: Iterable[_Work]
+    ) -> None:
         self._card = card
         self._n_tokens = effective_ubatch(request, n_ctx)
         self._kv_bytes = kv_bytes_per_layer(card, request, n_ctx)
@@ -101,6 +104,7 @@ class _Reader:
         self._state_bytes = state_bytes_per_layer(card, request)
         experts = card.experts
         self._active = experts.n_used / experts.n_expert if experts else 1.0
+        self._read_bytes = {work.name: self._by_type(work.tensors) for work in works}
 
     def token_s(self, work: _Work, n_past: int) -> Range:
         """Seconds of one token with `n_past` tokens in the cache: slowest, fastest."""
@@ -146,10 +150,8 @@ class _Reader:
     def _reading_s(self, work: _Work, n_past: int, end: int) -> float:
         rate = work.rate
         weights_s = sum(
-            tensor.n_bytes
-            * self._share(tensor)
-            / rate.weight_bytes_per_s.get(tensor.type_name, rate.bytes_per_s)[end]
-            for tensor in work.tensors
+            n_bytes / rate.weight_bytes_per_s.get(type_name, rate.bytes_per_s)[end]
+            for type_name, n_bytes in self._read_bytes[work.name].items()
         )
         cache_bytes = sum(
             # a state is written back for every token, of the cache one more row is
@@ -159,6 +161,13 @@ class _Reader:
             if layer < self._card.n_layer
         )
         return weights_s + cache_bytes / rate.bytes_per_s[end]
+
+    def _by_type(self, tensors: Iterable[TensorInfo]) -> Mapping[str, float]:
+        """Bytes of weights that each token reads, by their type."""
+        n_bytes: defaultdict[str, float] = defaultdict(float)
+        for tensor in tensors:
+            n_bytes[tensor.type_name] += tensor.n_bytes * self._share(tensor)
+        return n_bytes
 
     def _active_items(self, tensor: TensorInfo) -> float:
         return math.prod(tensor.dims) * self._share(tensor)

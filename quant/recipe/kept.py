@@ -5,6 +5,9 @@ Source: src/llama-quant.cpp, tensor_allows_quantization, version 0.3.36 of llama
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 _PARTS = (
     "_norm.weight",
     "ffn_gate_inp.weight",  # picks the experts
@@ -33,12 +36,20 @@ _PARTS_OF_GLM5_NEXT = (
 )  # fmt: skip
 
 
+def _any_of(parts: Sequence[str]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, parts)))
+
+
+_KEPT = _any_of(_PARTS)
+_KEPT_IN_GLM5_NEXT = _any_of(_PARTS + _PARTS_OF_GLM5_NEXT)
+
+
 def is_quantisable(name: str, shape: tuple[int, ...], architecture: str) -> bool:
     """Whether the tensor takes part in the mix. `shape` has the row length last."""
     if not name.endswith("weight") or name in _NAMES or not _has_rows(shape):
         return False
-    parts = _PARTS + (_PARTS_OF_GLM5_NEXT if architecture == "glm5-next" else ())
-    return not any(part in name for part in parts)
+    kept = _KEPT_IN_GLM5_NEXT if architecture == "glm5-next" else _KEPT
+    return kept.search(name) is None
 
 
 def _has_rows(shape: tuple[int, ...]) -> bool:

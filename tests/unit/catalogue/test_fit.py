@@ -132,3 +132,13 @@ def test_a_row_of_json_says_where_a_model_comes_from() -> None:
     assert row["lineage"] == "Qwen2.5-Math-7B distilled from DeepSeek-R1"
     assert row["verdict"] == "fits"
     assert row["max_ctx"] == 131_072
+
+
+def test_models_of_one_shape_share_a_plan_under_their_own_names() -> None:
+    found = _rank(_CARD, ["qwen2.5:7b", "qwen2.5-coder:7b", "deepseek-r1:7b"])
+
+    plans = {name: fit.plan for name, fit in found.items()}
+    assert {name: plan.card.name for name, plan in plans.items()} == {n: n for n in plans}
+    assert plans["qwen2.5:7b"].devices == plans["qwen2.5-coder:7b"].devices
+    assert plans["qwen2.5-coder:7b"].max_ctx == 32_768
+    assert plans["deepseek-r1:7b"].max_ctx == 131_072
