@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from localr1.plan.corrected import BUFFERS, PROCESS
+from localr1.plan.corrected import BUFFERS, PROCESS, formula_bytes, size_of
 from localr1.plan.ledger import NOT_WORTH_A_WORD
 from localr1.plan.memory_plan import DevicePlan, MemoryPlan
 from localr1.units import MIB
@@ -53,9 +53,11 @@ class Comparison:
     @property
     def is_off(self) -> bool:
         """Whether people should hear of it; a buffer that the log does not name is not off."""
-        off_bytes = abs(self.measured_bytes - self.predicted_bytes)
+        off_bytes = self.measured_bytes - self.predicted_bytes
+        if self.purpose == PROCESS:
+            off_bytes = max(off_bytes, 0)  # the plan names the most it may take
         least_bytes = max(_SMALL_BYTES, NOT_WORTH_A_WORD * self.predicted_bytes)
-        return self.measured_bytes > 0 and off_bytes > least_bytes
+        return self.measured_bytes > 0 and abs(off_bytes) > least_bytes
 
     def to_json(self) -> dict[str, Any]:
         """For the `load` event and `--json`."""
@@ -101,9 +103,8 @@ def compare_process(
     names = {place.name: place for place in plan.places}
     own = {plan.host.name, *unified}
     held_bytes = sum(b.n_bytes for b in buffers if _place_of(b.device, names) in own)
-    planned_bytes = plan.host.overhead_bytes[1]
-    beside_bytes = max(resident_bytes - held_bytes, planned_bytes)
-    return Comparison(PROCESS, plan.host.name, planned_bytes, beside_bytes)
+    beside_bytes = max(resident_bytes - held_bytes, formula_bytes(plan.host, PROCESS))
+    return Comparison(PROCESS, plan.host.name, size_of(plan.host, PROCESS), beside_bytes)
 
 
 def _place_of(buffer_name: str, names: dict[str, DevicePlan]) -> str:

@@ -145,3 +145,15 @@ def test_a_small_process_is_no_error() -> None:
     ledger = _Ledger()
 
     assert _check(_plan(), ledger, ("CPU_Mapped", "weights", GIB)).after_first_run(50 * MIB) == []
+
+
+def test_a_process_that_is_small_again_is_unlearned_in_silence() -> None:
+    most_bytes = _plan().host.overhead_bytes[1]
+    process = What(arch="qwen2", purpose="process", setting="")
+    ledger = _Ledger()
+    plan = _plan({"CPU": Known(factors={process: Factor(2.0, 1)})})
+
+    assert plan.host.overhead_bytes[1] == 2 * most_bytes
+    assert _check(plan, ledger).after_first_run(50 * MIB) == []
+    (entry,) = ledger.entries
+    assert entry.planned_bytes == entry.measured_bytes == most_bytes
