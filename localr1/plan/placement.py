@@ -92,6 +92,10 @@ class Placer:
             found = Split(tuple(self._proportional(n_layers[0])), n_experts[1])
         return self.place(n_ctx, found)
 
+    def may_fit_whole(self, n_ctx: int) -> bool:
+        """Whether the GPUs hold all layers and experts; on a machine without any, yes."""
+        return not self._hardware.gpus or self._fit(n_ctx, self._card.n_layer + 1, 0) is not None
+
     def place(self, n_ctx: int, split: Split) -> Placement:
         """Exactly this split."""
         devices = self._devices(n_ctx, split)

@@ -52,7 +52,7 @@ class Solver:
             choices = sorted({min(n_ctx, self._longest) for n_ctx in lengths}, reverse=True)
             for verdict in (Verdict.FITS, Verdict.FITS_WITH_OFFLOAD):
                 for n_ctx in choices:
-                    if self._verdict_at(n_ctx) is verdict:
+                    if self._is(verdict, n_ctx):
                         return n_ctx
         return min(_SHOWN_CTX, self._longest)
 
@@ -66,13 +66,19 @@ class Solver:
     def _verdict_at(self, n_ctx: int) -> Verdict:
         return self.verdict(self.placement(n_ctx))
 
+    def _is(self, verdict: Verdict, n_ctx: int) -> bool:
+        """Whether that is the verdict, without a search for a split where none is needed."""
+        if verdict is Verdict.FITS and not self.placer.may_fit_whole(n_ctx):
+            return False
+        return self._verdict_at(n_ctx) is verdict
+
     def _longest_with(self, best: Verdict) -> int:
-        if self._verdict_at(self._longest) is best:
+        if self._is(best, self._longest):
             return self._longest
         low, high = 1, self._longest // CELL_STEP  # in steps; low fits, high does not
         while low < high - 1:
             middle = (low + high) // 2
-            if self._verdict_at(middle * CELL_STEP) is best:
+            if self._is(best, middle * CELL_STEP):
                 low = middle
             else:
                 high = middle
