@@ -93,6 +93,7 @@ def command(  # noqa: PLR0913 - one for each option
     GGUF in F32, F16, BF16 or Q8_0.
     """
     from localr1.verify.checks import ConversionChecks
+    from localr1.verify.source_copy import remove_abandoned_copy
     from quant import blueprint
     from quant.importance.reader import read_importance
     from quant.output.split import parse_size
@@ -130,6 +131,7 @@ def command(  # noqa: PLR0913 - one for each option
             )
             report_plan(output, plan)
             return
+        remove_abandoned_copy(path)
         with _interruptible(output, path):
             result = convert(
                 found.path,

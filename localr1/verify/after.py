@@ -7,12 +7,10 @@ moved aside; one that is merely bad stays, and the verdict says so.
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import psutil
 
@@ -20,6 +18,7 @@ from localr1.errors import EngineError, EngineRefusedError, OutputDamagedError
 from localr1.units import GIB, format_bytes
 from localr1.verify.fidelity import Fidelity, summary
 from localr1.verify.limits import require_explained
+from localr1.verify.source_copy import source_as_gguf
 from localr1.verify.stamp import source_digest, stamp
 from localr1.verify.tensor_errors import OutputFileTensors, TensorError, tensor_errors
 from localr1.verify.verifier import Verifier
@@ -27,14 +26,12 @@ from quant.blueprint import Blueprint, Source
 from quant.errors import QuantError
 from quant.gguf.types import TensorType
 from quant.output.target import explained
-from quant.pipeline import ConvertProgress, convert
 from quant.source.gguf import GgufModel
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and how far it is, from 0 to 1."""
 
 _SPARE_BYTES = GIB  # of memory and of disk, for everything else
-_MAX_NAME_LENGTH = 50
 
 
 def check_result(
@@ -106,7 +103,8 @@ def _predicted(
     except EngineError as exc:
         return replace(fidelity, reason=f"it does not run: {exc.message}", runs=False)
     try:
-        with _source_as_gguf(source, plan, reference, on_progress) as path:
+        output = plan.files[0].path
+        with source_as_gguf(source, output, reference, on_progress) as path:
             prediction = verifier.compare_predictions(
                 path, lambda share: on_progress("comparing predictions", share)
             )
@@ -139,32 +137,3 @@ def _obstacle(source: Source, plan: Blueprint, reference: TensorType) -> str:
     if not isinstance(source, GgufModel) and n_source_bytes + _SPARE_BYTES > n_free:
         return f"running the source takes {format_bytes(n_source_bytes)} more on the disk"
     return ""
-
-
-@contextlib.contextmanager
-def _source_as_gguf(
-    source: Source, plan: Blueprint, reference: TensorType, on_progress: Progress
-) -> Iterator[Path]:
-    """The source as a GGUF beside the output, for as long as it is needed."""
-    if isinstance(source, GgufModel):
-        yield source.header.path
-        return
-    output = plan.files[0].path
-    # always the same name, so that the next run takes away what a killed one left
-    directory = output.with_name(f".{output.name[:_MAX_NAME_LENGTH]}.source")
-
-    def report(progress: ConvertProgress) -> None:
-        on_progress("reading the source", progress.bytes_done / progress.bytes_total)
-
-    try:
-        yield convert(
-            source.directory,
-            directory / "source.gguf",
-            file_type=reference.name,
-            on_progress=report,
-            overwrite=True,
-            fresh=True,
-            store=source.store,
-        ).output
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
