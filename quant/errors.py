@@ -5,18 +5,23 @@ QuantError
 ├── NotACheckpointError        6  a directory without the files of a checkpoint
 ├── CheckpointDamagedError     6  headers lie, shards or tensors are missing
 ├── GgufFileError              6  a GGUF that is damaged, hostile or no GGUF
+│   └── HeaderCutOffError      6  the bytes at hand end before its header does
 ├── ImportanceFileError        6  an importance matrix that is damaged, or of another model
 ├── UnsupportedError           6  an architecture, tokenizer or dtype we do not know
 ├── KernelsMissingError        7  llama.cpp's quantiser is not installed
 ├── DiskFullError              9  no room for the output
 ├── OutputNotWritableError     2  the output's directory does not let us
-├── OutputExistsError          2  will not overwrite without being told to
+├── OutputBusyError            2  another process writes it right now
+├── OutputExistsError          2  will not overwrite without being told to, nor ever its source
 └── BadRequestError            2  no such type, or no size
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
+
+FETCH_AGAIN = "fetch it again; if that changes nothing, it was published so"
+"""What to do about a checkpoint that contradicts itself."""
 
 
 class QuantError(Exception):
@@ -85,7 +90,7 @@ class KernelsMissingError(QuantError):
 
 
 class DiskFullError(QuantError):
-    """There is no room for the output; nothing was left behind."""
+    """There is no room for the output."""
 
     code = "disk_full"
     exit_code = 9

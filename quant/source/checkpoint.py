@@ -53,7 +53,10 @@ def checkpoint_directory(source: Path) -> Path:
         return source if source.name not in {"", ".."} else source.resolve()
     if holds_weights(source):
         return source.parent
-    raise NotACheckpointError(f"{source} is neither a checkpoint directory nor a file of weights")
+    raise NotACheckpointError(
+        f"{source} is neither a checkpoint directory nor a file of weights",
+        hint="give the directory, or a GGUF",
+    )
 
 
 def open_checkpoint(source: Path, store: ShardStore = ON_DISK) -> Checkpoint:

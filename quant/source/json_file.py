@@ -22,7 +22,9 @@ def read_json_object(path: Path, *, max_bytes: int = 4 * MIB) -> dict[str, Any]:
             raise CheckpointDamagedError(f"{path} is larger than {max_bytes // MIB} MiB")
         text = path.read_bytes()
     except FileNotFoundError as exc:
-        raise NotACheckpointError(f"{path.parent} has no {path.name}") from exc
+        raise NotACheckpointError(
+            f"{path.parent} has no {path.name}", hint="give the directory of a whole checkpoint"
+        ) from exc
     except OSError as exc:
         raise CheckpointDamagedError(f"cannot read {path}: {exc.strerror}") from exc
     return parse_json_object(text, str(path))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from quant.errors import CheckpointDamagedError, NotACheckpointError
+from quant.errors import FETCH_AGAIN, CheckpointDamagedError, NotACheckpointError
 from quant.source.json_file import MIB, read_json_object
 from quant.source.pytorch import read_pytorch_table
 from quant.source.safetensors import MAX_TENSORS, StoredTensor, read_tensor_table
@@ -56,7 +56,7 @@ class Shards:
         for name, shard in self.weight_map.items():
             if name not in tensors or tensors[name].path.name != shard:
                 raise CheckpointDamagedError(
-                    f"{shard} lacks tensor {name!r}, which {index} puts there"
+                    f"{shard} lacks tensor {name!r}, which {index} puts there", hint=FETCH_AGAIN
                 )
         if not self.weight_map:
             return
@@ -87,9 +87,9 @@ def find_shards(directory: Path, files: Sequence[str]) -> Shards:
         names = sorted(set(weight_map.values())) or _shards_among(files, known, directory)
         if names:
             return Shards(names, weight_map, known)
-    hint = ""
+    hint = "fetch the rest of the checkpoint; --dry-run needs no weights"
     if any(name.endswith(".gguf") for name in files):
-        hint = "it holds a GGUF file, which needs no conversion"
+        hint = "it holds a GGUF: name the file itself to give it another type"
     raise NotACheckpointError(
         f"{directory} has no model.safetensors and no pytorch_model.bin", hint=hint
     )
@@ -120,5 +120,7 @@ def _shards_among(files: Sequence[str], known: WeightFormat, directory: Path) ->
             for number in range(1, min(int(match[2]), _MAX_SHARDS) + 1):
                 wanted = f"{known.stem}-{number:05d}-of-{match[2]}{known.suffix}"
                 if wanted not in names:
-                    raise CheckpointDamagedError(f"{directory} lacks the shard {wanted}")
+                    raise CheckpointDamagedError(
+                        f"{directory} lacks the shard {wanted}", hint=FETCH_AGAIN
+                    )
     return names

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from quant.errors import CheckpointDamagedError, SourceNotFoundError
+from quant.errors import FETCH_AGAIN, CheckpointDamagedError, SourceNotFoundError
 from quant.source.safetensors import StoredTensor
 from quant.source.shard_files import WeightFormat
 
@@ -71,7 +71,9 @@ class ShardsOnDisk:
         """Read from each file when it is its turn."""
         for path in paths:
             if not path.is_file():
-                raise CheckpointDamagedError(f"{path.parent} lacks the shard {path.name}")
+                raise CheckpointDamagedError(
+                    f"{path.parent} lacks the shard {path.name}", hint=FETCH_AGAIN
+                )
             yield weight_format.read_table(path)
 
     def identity(self, path: Path) -> str:
