@@ -40,7 +40,11 @@ def find_this_machine(
         engine.close()
     known = known_here(info.devices, info.llama_cpp_python)
     is_rated = any(device.rate is not None for device in known.values())
-    notices = () if is_rated else ("the speed of this machine is not known yet; say --calibrate",)
+    notices = (
+        ()
+        if is_rated
+        else ("the speed of this machine is not known yet: localr1 plan MODEL --calibrate",)
+    )
     return PlannedMachine(
         devices=info.devices, host=read_host_memory(), known=known, notices=notices
     )
