@@ -1,7 +1,13 @@
-"""Fixtures that every test may ask for."""
+"""Fixtures that every test may ask for, and patience for busy machines."""
 
 from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
 
 from tests.support.models import gemma3, r1_7b, r1_nano, smollm2
 
 __all__ = ["gemma3", "r1_7b", "r1_nano", "smollm2"]
+
+# how fast examples are made says nothing about the code, only about the neighbours
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")

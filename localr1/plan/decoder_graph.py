@@ -22,8 +22,8 @@ from localr1.plan.latent_attention import is_latent, latent_attention
 
 VERIFIED_ARCHITECTURES = frozenset(
     {
-        "deepseek2", "gemma2", "gemma3", "gpt-oss", "granite", "llama", "olmo2", "phi3", "qwen2",
-        "qwen2moe", "qwen3", "qwen3moe", "smollm3",
+        "deepseek2", "gemma2", "gemma3", "gpt-oss", "granite", "llama", "mistral3", "olmo2", "phi3",
+        "qwen2", "qwen2moe", "qwen3", "qwen3moe", "smollm3",
     }
 )  # fmt: skip
 """Held against llama.cpp's own sizes; others are taken to be built alike."""
