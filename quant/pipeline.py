@@ -126,7 +126,7 @@ def convert(  # noqa: PLR0913 - one for each option
         left = unfinished(plan.tensors, writer.kept.n_slabs)
         flow = ShardFlow(store, left)
         store.expect(flow.uses, output, plan.n_bytes - writer.n_written)
-        bytes_read = _write(writer, plan, flow, n_threads or _n_cores(), on_progress or _ignore)
+        bytes_read = _write(writer, plan, flow, n_threads or usable_cores(), on_progress or _ignore)
     return ConvertResult(
         output=plan.files[0].path,
         architecture=plan.architecture,
@@ -205,7 +205,8 @@ def _write(
     return bytes_done
 
 
-def _n_cores() -> int:
+def usable_cores() -> int:
+    """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

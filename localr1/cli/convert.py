@@ -16,6 +16,7 @@ import click
 from localr1.cli.checkpoint_source import checkpoint_source
 from localr1.cli.convert_report import (
     check_reporter,
+    exit_code,
     progress_reporter,
     report_plan,
     report_result,
@@ -86,7 +87,7 @@ def command(  # noqa: PLR0913 - one for each option
     verifies: bool,
     fresh: bool,
     n_threads: int | None,
-) -> None:
+) -> int:
     """Convert a checkpoint SRC into a GGUF file.
 
     SRC is a directory (safetensors or PyTorch .bin), a repository: user/repo[@revision], or another
@@ -97,6 +98,7 @@ def command(  # noqa: PLR0913 - one for each option
     from quant import blueprint
     from quant.importance.reader import read_importance
     from quant.output.split import parse_size
+    from quant.output.target import require_apart
     from quant.pipeline import convert
     from quant.recipe import file_type_named
     from quant.recipe.overrides import parse_override
@@ -112,6 +114,8 @@ def command(  # noqa: PLR0913 - one for each option
             found.path = found.path.parent
         name = blueprint.source_name(found.path)
         path = output_path(target, f"{name}-{file_type_named(file_type).name}.gguf")
+        if imatrix_path:
+            require_apart(path, [imatrix_path])
         checks = ConversionChecks(
             verifies=verifies,
             accepts_differences=force,
@@ -130,7 +134,7 @@ def command(  # noqa: PLR0913 - one for each option
                 notes=checks.notes,
             )
             report_plan(output, plan)
-            return
+            return 0
         remove_abandoned_copy(path)
         with _interruptible(output, path):
             result = convert(
@@ -151,6 +155,7 @@ def command(  # noqa: PLR0913 - one for each option
             )
             fidelity = checks.after_writing(check_reporter(output)) if verifies else None
     report_result(output, result, checks, fidelity)
+    return exit_code(fidelity)
 
 
 @contextlib.contextmanager

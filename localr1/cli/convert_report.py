@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from localr1.cli.output import Output
+from localr1.errors import EXIT_DAMAGED, EXIT_OK
 from localr1.units import format_bytes, format_count, format_duration
 
 if TYPE_CHECKING:
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from quant.pipeline import ConvertProgress, ConvertResult
 
 _EVENT_EVERY_S = 0.5
+
+
+def exit_code(fidelity: Fidelity | None) -> int:
+    """Not 0 if the result is not what was hoped for, though it was kept."""
+    return EXIT_DAMAGED if fidelity is not None and fidelity.verdict == "fail" else EXIT_OK
 
 
 def progress_reporter(output: Output, note: Callable[[], str]) -> Callable[[ConvertProgress], None]:

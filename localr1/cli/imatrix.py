@@ -72,6 +72,7 @@ def command(  # noqa: PLR0913 - one for each option
     from localr1.model_options import ModelOptions
     from localr1.models import resolve
     from quant.gguf.parts import read_model_header
+    from quant.output.target import require_apart
 
     wanted = Measurement(read_text(text), str(text), n_ctx, n_chunks)
     path = resolve(model, on_progress=output.conversion)
@@ -92,6 +93,8 @@ def command(  # noqa: PLR0913 - one for each option
     started_s = time.monotonic()
     with _terminable():
         written = output_path(target, f"{path.stem}-imatrix.gguf")
+        if str(text) != "-":
+            require_apart(written, [text])
         measuring = measure_importance(launch, wanted, written, overwrite=force)
         measured = _watched(output, measuring, started_s)
     _report(output, measured, time.monotonic() - started_s)

@@ -16,11 +16,10 @@ from pathlib import Path
 from quant.blueprint import Source
 from quant.gguf.parts import PART_NAME
 from quant.gguf.types import TensorType
+from quant.output.files import short_name
 from quant.output.target import explained
 from quant.pipeline import ConvertProgress, convert
 from quant.source.gguf import GgufModel
-
-_MAX_NAME_LENGTH = 50
 
 
 @contextlib.contextmanager
@@ -73,4 +72,4 @@ def remove_abandoned_copy(output: Path) -> None:
 def _directory_beside(output: Path) -> Path:
     part = PART_NAME.fullmatch(output.stem)  # all parts of an output have one copy
     name = part[1] if part else output.stem
-    return output.with_name(f".{name[:_MAX_NAME_LENGTH]}.source")
+    return output.with_name(f".{short_name(output.with_name(name))}.source")

@@ -9,7 +9,6 @@ swapped or shifted, at an eighth of the cost.
 from __future__ import annotations
 
 import mmap
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from quant.blocks.dequantize import dequantize
 from quant.dtypes import TENSOR_TYPE_OF, Array, Float32Array, to_float32
 from quant.families.tensor_map import MappedTensor
 from quant.gguf.types import TensorType
+from quant.pipeline import usable_cores
 from quant.recipe import TypedTensor
 from quant.rows import RowSource
 from quant.source.safetensors import MappedShards
@@ -70,7 +70,7 @@ def tensor_errors(
     found = _found(files)
     n_total, n_done = sum(_n_weights(item.tensor) for item in tensors), 0
     errors = []
-    pool = ThreadPoolExecutor(n_threads or os.cpu_count(), thread_name_prefix="verify")
+    pool = ThreadPoolExecutor(n_threads or usable_cores(), thread_name_prefix="verify")
     try:
         jobs = [pool.submit(_tensor_error, item, shards, found) for item in tensors]
         for item, job in zip(tensors, jobs, strict=True):
@@ -108,7 +108,8 @@ def _tensor_error(
         data = np.ascontiguousarray(packed[start:stop]).reshape(-1)
         error = dequantize(tensor_type, data, (stop - start, tensor.source.n_cols)) - source
         n_checked += source.size
-        squares += [np.square(part, dtype=np.float64).sum() for part in (error, source)]
+        with np.errstate(invalid="ignore", over="ignore"):  # damage may look like infinity
+            squares += [np.square(part, dtype=np.float64).sum() for part in (error, source)]
         peaks = np.maximum(peaks, [np.abs(part).max() for part in (error, source)])
     return TensorError(
         name=tensor.name,

@@ -41,7 +41,7 @@ class OutputFile:
 
 def journal_path(target: Path) -> Path:
     """Where the journal of an output lies while there is something to go on with."""
-    return target.with_name(f".{_short_name(target)}.journal")
+    return target.with_name(f".{short_name(target)}.journal")
 
 
 @contextlib.contextmanager
@@ -169,7 +169,7 @@ class OutputWriter:
                 self._journal.remove()
 
     def _part(self, number: int) -> Path:
-        return self._target.with_name(f".{_short_name(self._target)}.{number + 1}.part")
+        return self._target.with_name(f".{short_name(self._target)}.{number + 1}.part")
 
     def _usable_mark(self) -> Mark:
         """The journal's last mark, if the files bear it out."""
@@ -184,7 +184,7 @@ class OutputWriter:
         return mark
 
     def _remove_parts(self) -> None:
-        part = re.compile(rf"\.{re.escape(_short_name(self._target))}\.\d+\.part")
+        part = re.compile(rf"\.{re.escape(short_name(self._target))}\.\d+\.part")
         for path in list(self._target.parent.iterdir()):
             if part.fullmatch(path.name):
                 path.unlink(missing_ok=True)
@@ -240,7 +240,8 @@ class OutputWriter:
             self._flush = None
 
 
-def _short_name(target: Path) -> str:
+def short_name(target: Path) -> str:
+    """A target's name, cut so that what lies beside it may be named after it."""
     if len(target.name) <= _MAX_NAME_LENGTH:
         return target.name
     digest = hashlib.sha256(target.name.encode(errors="surrogateescape")).hexdigest()[:12]

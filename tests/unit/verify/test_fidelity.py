@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from localr1.cli.convert_report import exit_code
 from localr1.errors import OutputDamagedError
 from localr1.verify.fidelity import Fidelity, TensorSummary, summary
 from localr1.verify.frames import Prediction
@@ -116,3 +117,10 @@ def test_limits_grow_as_bits_shrink() -> None:
 
     assert limits["F16"] < limits["Q8_0"] < limits["Q6_K"] < limits["Q5_K_M"] < limits["Q4_0"]
     assert limits["Q4_0"] == limits["Q4_K_M"] == limits["IQ4_XS"]
+
+
+def test_a_result_that_is_not_true_to_its_source_is_kept_but_no_success() -> None:
+    assert exit_code(None) == 0
+    assert exit_code(_GOOD) == 0
+    assert exit_code(replace(_GOOD, runs=False)) == 6
+    assert exit_code(Fidelity("Q4_K_M", _TENSORS)) == 0
