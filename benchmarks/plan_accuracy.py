@@ -66,6 +66,7 @@ def main() -> None:
     options = parser.parse_args()
     loads = [json.loads(line) for line in options.loads.read_text(encoding="utf-8").splitlines()]
     loads = [load for load in loads if "ik_llama" not in str(load.get("runtime"))]
+    loads = [_dated(load, loads) for load in loads]
     planned = [(load, plan) for load in loads if (plan := _plan(load)) is not None]
     print(f"{len(loads)} mainline loads, {len(planned)} of them with the model's key-values\n")
     ours = {
@@ -81,6 +82,21 @@ def main() -> None:
         _print_each(ours)
     summary = {name: _summary(scores) for name, scores in (ours | others).items()}
     print(json.dumps({"benchmark": "plan_accuracy", "loads": len(planned), "errors": summary}))
+
+
+def _dated(load: Load, loads: list[Load]) -> Load:
+    """A load whose log does not name its build gets that of the load nearest in time."""
+    if load.get("build") or not load.get("date"):
+        return load
+    known = [other for other in loads if other.get("build") and other.get("date")]
+    nearest = min(known, key=lambda other: abs(_day(other["date"]) - _day(load["date"])))
+    return load | {"build": nearest["build"]}
+
+
+def _day(date: str) -> int:
+    """A number for a date; a month without a day counts from its first."""
+    year, month, day = (*map(int, date.split("-")), 1, 1)[:3]
+    return (year * 12 + month) * 31 + day
 
 
 def _plan(load: Load) -> MemoryPlan | None:
