@@ -11,10 +11,11 @@ from dataclasses import replace
 
 from backends.cache_types import cache_type
 from localr1.model_card import ModelCard
-from localr1.plan.decoder_graph import GraphShape, decoder_graph, layer_tensors
-from localr1.plan.engine_version import casts_masks
+from localr1.plan.decoder_graph import GraphShape, decoder_graph
+from localr1.plan.engine_version import casts_masks, gates_in_one_step
 from localr1.plan.graph import F32, peak_bytes
 from localr1.plan.kv_cache import effective_ubatch, n_cells
+from localr1.plan.layer_tensors import layer_tensors
 from localr1.plan.request import PlanRequest
 from localr1.plan.schedule import Layout, scheduled_bytes
 
@@ -127,6 +128,7 @@ def _shape(card: ModelCard, request: PlanRequest, n_ctx: int) -> GraphShape:
         flash_attn=request.uses_flash_attn,
         rotates_k=_is_rotated(request.type_k, card.head_dim_k),
         rotates_v=_is_rotated(request.type_v, card.head_dim_v),
+        gates_in_one_step=gates_in_one_step(request.engine_build),
         casts_masks=casts_masks(request.engine_build, flash_attn=request.uses_flash_attn),
         k_block=(k_type.block_elements, k_type.block_bytes),
     )

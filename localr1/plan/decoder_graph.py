@@ -10,15 +10,15 @@ whether they can decides who owns the memory next.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from localr1.model_card import ModelCard
-from localr1.plan.experts_graph import LayerTensors, expert_network, has_experts
+from localr1.plan.experts_graph import expert_network, has_experts
 from localr1.plan.graph import F16, F32, I32, I64, Graph, Tensor
-from localr1.plan.graph_nodes import WEIGHT, normed, overwrite, projected, view
+from localr1.plan.graph_nodes import WEIGHT, gated, normed, overwrite, projected, view
 from localr1.plan.latent_attention import is_latent, latent_attention
+from localr1.plan.layer_tensors import layer_tensors
 
 VERIFIED_ARCHITECTURES = frozenset(
     {
@@ -30,8 +30,6 @@ VERIFIED_ARCHITECTURES = frozenset(
 
 _PERIOD_WITHOUT_POSITIONS = {"smollm3": 4}
 """One layer in so many has no rotary embedding. Source: src/models/smollm3.cpp."""
-
-_IN_LAYER = re.compile(r"blk\.(\d{1,4})\.(.+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +46,8 @@ class GraphShape:
     rotates_k: bool
     """Quantised keys are rotated before they are stored (a Hadamard matrix per head)."""
     rotates_v: bool
+    gates_in_one_step: bool = True
+    """Else an activation and a product, each over its input."""
     casts_masks: bool = False
     """Masks are made in single precision, and flash attention gets a copy in half."""
     k_block: tuple[int, int]
@@ -252,23 +252,20 @@ class _Builder:
         n_up = layer.get("ffn_up.weight", (0, n_ff))[1]
         up = projected(states, n_up, n_tokens)
         if n_up == 2 * n_ff:  # gate and up are one matrix
-            active = Tensor((n_ff, n_tokens), sources=(up,))
+            active = self._halves_gated(up)
         elif "ffn_gate.weight" in layer:
             gate = projected(states, n_ff, n_tokens)
-            active = Tensor((n_ff, n_tokens), sources=(gate, up))
+            active = gated(gate, up, in_one_step=self._shape.gates_in_one_step)
         else:
             active = overwrite(up)
         return projected(active, self._card.n_embd, n_tokens)
 
-
-def layer_tensors(card: ModelCard) -> Sequence[LayerTensors]:
-    """The tensors of each layer, by their names within it."""
-    layers: list[dict[str, tuple[int, ...]]] = [{} for _ in range(card.n_layer)]
-    for tensor in card.tensors:
-        match = _IN_LAYER.fullmatch(tensor.name)
-        if match and int(match[1]) < card.n_layer:
-            layers[int(match[1])][match[2]] = tensor.dims
-    return layers
+    def _halves_gated(self, both: Tensor) -> Tensor:
+        half = (both.dims[0] // 2, both.dims[1])
+        if self._shape.gates_in_one_step:
+            return Tensor(half, sources=(both,))
+        gate, up = (Tensor(half, sources=(view(both, *half),)) for _ in range(2))
+        return gated(gate, up, in_one_step=False)
 
 
 def _rotation(n: int) -> Tensor:

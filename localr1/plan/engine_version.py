@@ -13,6 +13,7 @@ _LESS_PADDING = 2883  # pull request 7257, May 2024: 32 cells without flash atte
 _SEPARATE_SEQUENCES = 5918  # pull request 14363, July 2025: each sequence has its part of the cells
 _NO_PADDING = 6872  # pull request 16812, October 2025
 _PADDING_AGAIN = 6988  # pull request 17046, November 2025
+_GATES_IN_ONE_STEP = 5782  # pull request 14158, end of June 2025: one operation instead of two
 _HALF_MASKS = 9200  # pull request 23764, end of May 2026: masks in half precision from the start
 _WINDOWED_CACHE = 5429  # pull request 13194, May 2025: small caches for sliding windows
 
@@ -49,3 +50,8 @@ def pipelines(build: int | None) -> bool:
 def casts_masks(build: int | None, *, flash_attn: bool) -> bool:
     """Whether masks are made in single precision and turned into half for flash attention."""
     return flash_attn and build is not None and build < _HALF_MASKS
+
+
+def gates_in_one_step(build: int | None) -> bool:
+    """Whether a gate is applied by one operation into memory of its own, not by two in place."""
+    return build is None or build >= _GATES_IN_ONE_STEP

@@ -8,14 +8,11 @@ fused matrices and shared experts there are is read from the tensors of the laye
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 from localr1.experts import Experts, Gating
 from localr1.plan.graph import I32, Graph, Tensor
 from localr1.plan.graph_nodes import WEIGHT, overwrite, projected, view
-
-LayerTensors = Mapping[str, tuple[int, ...]]
-"""Dimensions of a layer's tensors by their names without the layer, as in the file."""
+from localr1.plan.layer_tensors import LayerTensors
 
 
 def has_experts(layer: LayerTensors) -> bool:

@@ -23,6 +23,13 @@ def projected(states: Tensor, *dims: int) -> Tensor:
     return Tensor(dims, sources=(WEIGHT, states))
 
 
+def gated(gate: Tensor, up: Tensor, *, in_one_step: bool) -> Tensor:
+    """`up` times what the activation makes of `gate`."""
+    if in_one_step:
+        return Tensor(up.dims, sources=(gate, up))
+    return overwrite(overwrite(gate), up)
+
+
 def view(tensor: Tensor, *dims: int) -> Tensor:
     """The same memory under another shape."""
     root = tensor if tensor.view_of is None else tensor.view_of

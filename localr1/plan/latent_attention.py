@@ -7,9 +7,9 @@ out is taken back per head. Mirrors src/models/deepseek2.cpp (`is_mla`) and
 
 from __future__ import annotations
 
-from localr1.plan.experts_graph import LayerTensors
 from localr1.plan.graph import Graph, Tensor
 from localr1.plan.graph_nodes import WEIGHT, normed, overwrite, projected, view
+from localr1.plan.layer_tensors import LayerTensors
 
 
 def is_latent(layer: LayerTensors) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from backends.device import Device, DeviceKind
+from localr1.plan.compute import cpu_compute_bytes
 from localr1.plan.compute_buffers import ComputeBuffers
 from localr1.plan.hardware import Hardware
 from localr1.plan.kv_cache import kv_bytes_per_layer, padded_cells
@@ -62,3 +65,13 @@ def test_gpus_did_not_always_work_at_once(build: int | None, *, are_copied: bool
 
     # what is fed to the first card is there four times
     assert (whole[0] - all_but_one[0] > 8 * 2**20) is are_copied
+
+
+def test_gates_once_were_applied_in_place() -> None:
+    card = replace(card_of(QWEN_1_5B), n_vocab=1000)  # else the logits hide it
+    before, after = (
+        cpu_compute_bytes(card, PlanRequest(n_ctx=512, engine_build=build), 512)
+        for build in (5781, 5782)
+    )
+
+    assert before < after
