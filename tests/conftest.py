@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+
 from hypothesis import HealthCheck, settings
 
 from tests.support.models import gemma3, r1_7b, r1_nano, smollm2
 
 __all__ = ["gemma3", "r1_7b", "r1_nano", "smollm2"]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # whoever started us in the background ignores it, and our children would, too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # how fast examples are made says nothing about the code, only about the neighbours
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
