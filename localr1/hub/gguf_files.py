@@ -6,6 +6,7 @@ is kept in the cache, under the commit it belongs to.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import defaultdict
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from localr1.hub.client import HubClient
 from localr1.hub.download import explained
 from localr1.hub.remote_file import RemoteFile
 from localr1.hub.repository import Repository
-from quant.errors import HeaderCutOffError
+from quant.errors import GgufFileError, HeaderCutOffError
 from quant.gguf.header import GgufHeader, header_of_bytes
 from quant.gguf.parser import MAX_HEADER_BYTES
 from quant.gguf.parts import PART_NAME, joined
@@ -89,7 +90,11 @@ def read_remote_header(
 
 
 def _header(file: RemoteFile, kept: Path) -> GgufHeader:
-    data = kept.read_bytes() if kept.is_file() else b""
+    # what is kept may be damaged or unreadable: then it is asked for again
+    with contextlib.suppress(OSError, GgufFileError):
+        if file.n_bytes is not None:
+            return header_of_bytes(kept.read_bytes(), Path(file.title), file.n_bytes)
+    data = b""
     while True:
         if file.n_bytes is not None and data:
             try:
@@ -107,8 +112,6 @@ def _header(file: RemoteFile, kept: Path) -> GgufHeader:
 
 
 def _keep(kept: Path, data: bytes) -> None:
-    if kept.is_file():
-        return
     with explained(kept):
         kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = kept.with_name(kept.name + ".part")

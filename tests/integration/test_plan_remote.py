@@ -69,6 +69,18 @@ def test_a_header_is_asked_for_once(hub: FakeHub, capsys: pytest.CaptureFixture[
     assert len(hub.asked("/resolve/")) == n_requests
 
 
+def test_a_kept_header_that_is_damaged_is_asked_for_again(
+    hub: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = _plan("someone/nano-GGUF", capsys)
+    (kept,) = (tmp_path / "home").rglob("nano-Q4_K_M.gguf")
+    content = kept.read_bytes()
+    kept.write_bytes(content[:40] + b"\xff" * 40 + content[80:])
+
+    assert _plan("someone/nano-GGUF", capsys) == first
+    assert kept.read_bytes() == content
+
+
 def test_a_long_header_is_read_in_steps(
     hub: FakeHub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
