@@ -23,9 +23,9 @@ from typing import Any
 from backends.device import Device, DeviceKind
 from backends.errors import BackendError
 from localr1.errors import LocalR1Error
-from localr1.metadata import read_metadata
-from localr1.metadata_request import read_request
-from localr1.model_card import ModelCard
+from localr1.metadata.reader import read_metadata
+from localr1.metadata.request import read_request
+from localr1.model_facts.card import ModelCard
 from localr1.plan.kv_cache import kv_bytes_per_layer
 from localr1.plan.memory_plan import DevicePlan, MemoryPlan
 from localr1.plan.planner import make_plan

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.device import Device, DeviceKind
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.host_memory import read_host_memory
 from localr1.plan.memory_plan import DevicePlan, MemoryPlan
 from localr1.plan.planner import make_plan

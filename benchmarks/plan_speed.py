@@ -21,7 +21,7 @@ from pathlib import Path
 from backends.cpu import cpu_parameters
 from backends.machine import Machine, host_facts
 from localr1.calibration.measure import measure
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.hardware import HOST, Known
 from localr1.plan.host_memory import read_host_memory
 from localr1.plan.planner import make_plan

@@ -22,7 +22,7 @@ from localr1.errors import DoesNotFitError, EngineDiedError, EngineError
 from localr1.events import Event, Load, Notice, Progress
 from localr1.load_check import LoadCheck
 from localr1.memory_watch import MemoryWatch, claim_of
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.model_options import ModelOptions
 from localr1.models import resolve
 from localr1.plan.compare import compare

@@ -14,7 +14,7 @@ from backends.errors import UnsupportedParametersError
 from localr1.catalogue.entry import Entry
 from localr1.catalogue.header import card_of, embedding_params
 from localr1.hardware.machine import PlannedMachine
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.hardware import HOST, Hardware, Rate, choose_hardware
 from localr1.plan.memory_plan import MemoryPlan, Verdict
 from localr1.plan.planner import make_plan

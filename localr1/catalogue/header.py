@@ -6,11 +6,11 @@ import math
 from pathlib import Path
 from types import MappingProxyType
 
-from localr1.assumed_shape import AssumedShape
-from localr1.assumed_types import laid_out, without_rows
 from localr1.catalogue.entry import Entry
 from localr1.errors import ModelFileError, UsageError
-from localr1.model_card import ModelCard
+from localr1.metadata.assumed_shape import AssumedShape
+from localr1.metadata.assumed_types import laid_out, without_rows
+from localr1.model_facts.card import ModelCard
 from quant.gguf.header import GgufHeader
 from quant.gguf.types import ALIGNMENT, FileType
 from quant.recipe import choose_types, file_type_named

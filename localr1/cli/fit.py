@@ -36,7 +36,7 @@ def command(
     from localr1.catalogue import fit_table
     from localr1.catalogue.entry import entries
     from localr1.catalogue.fit import of_card, of_catalogue, rank
-    from localr1.model_card import ModelCard
+    from localr1.model_facts.card import ModelCard
     from localr1.models import resolve
     from localr1.plan.memory_plan import Verdict
     from quant.gguf.parts import read_model_header

@@ -68,7 +68,7 @@ def command(  # noqa: PLR0913 - one for each option
     """
     from localr1.importance import Measurement, measure_importance, room_for_logits
     from localr1.launch import Launch
-    from localr1.model_card import ModelCard
+    from localr1.model_facts.card import ModelCard
     from localr1.model_options import ModelOptions
     from localr1.models import resolve
     from quant.gguf.parts import read_model_header

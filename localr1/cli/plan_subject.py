@@ -17,7 +17,7 @@ from localr1.model_options import ModelOptions
 from localr1.paths import typed_path
 
 if TYPE_CHECKING:
-    from localr1.model_card import ModelCard
+    from localr1.model_facts.card import ModelCard
     from localr1.plan.request import PlanRequest
 
 _DEFAULT_FILE_TYPE = "Q4_K_M"
@@ -115,7 +115,7 @@ def _from_repository(
     from localr1.cli.options import is_offline
     from localr1.cli.remote_header import remote_header, split_quant
     from localr1.hub.names import repository_meant
-    from localr1.model_card import ModelCard
+    from localr1.model_facts.card import ModelCard
 
     name, quant = split_quant(model)
     repository, quant = repository_meant(name), quant or file_type
@@ -131,7 +131,7 @@ def _from_repository(
 def _from_checkpoint(output: Output, source: str, options: ModelOptions, file_type: str) -> Subject:
     from localr1.cli.checkpoint_source import checkpoint_source
     from localr1.cli.options import is_offline
-    from localr1.model_card import ModelCard
+    from localr1.model_facts.card import ModelCard
     from quant.blueprint import dry_run
     from quant.gguf.header import header_of_bytes
 
@@ -145,7 +145,7 @@ def _from_checkpoint(output: Output, source: str, options: ModelOptions, file_ty
 
 
 def _from_file(output: Output, model: str, options: ModelOptions) -> Subject:
-    from localr1.model_card import ModelCard
+    from localr1.model_facts.card import ModelCard
     from localr1.models import resolve
     from quant.gguf.parts import read_model_header
 
@@ -157,9 +157,9 @@ def _from_file(output: Output, model: str, options: ModelOptions) -> Subject:
 
 
 def _from_json(metadata: TextIO) -> Subject:
-    from localr1.metadata import read_metadata
-    from localr1.metadata_request import read_request
-    from localr1.model_card import ModelCard
+    from localr1.metadata.reader import read_metadata
+    from localr1.metadata.request import read_request
+    from localr1.model_facts.card import ModelCard
 
     try:
         text = metadata.read(_MAX_CHARS + 1)

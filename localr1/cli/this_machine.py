@@ -10,7 +10,7 @@ from localr1.errors import EngineStartError
 from localr1.hardware.machine import PlannedMachine
 
 if TYPE_CHECKING:
-    from localr1.model_card import ModelCard
+    from localr1.model_facts.card import ModelCard
     from localr1.worker.host import Engine
 
 _WORTH_MEASURING = 0.02  # of the bytes of a model; norms and the like are less

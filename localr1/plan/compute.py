@@ -10,7 +10,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 from backends.cache_types import cache_type
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.decoder_graph import GraphShape, decoder_graph
 from localr1.plan.engine_version import casts_masks, gates_in_one_step
 from localr1.plan.graph import F32, peak_bytes

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.ledger import Correction, Factor, What
 from localr1.plan.memory_plan import DevicePlan
 from localr1.plan.request import PlanRequest

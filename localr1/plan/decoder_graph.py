@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.experts_graph import expert_network, has_experts
 from localr1.plan.graph import F16, F32, I32, I64, Graph, Tensor
 from localr1.plan.graph_nodes import WEIGHT, gated, normed, overwrite, projected, view

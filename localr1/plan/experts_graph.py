@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from localr1.experts import Experts, Gating
+from localr1.model_facts.experts import Experts, Gating
 from localr1.plan.graph import I32, Graph, Tensor
 from localr1.plan.graph_nodes import WEIGHT, overwrite, projected, view
 from localr1.plan.layer_tensors import LayerTensors

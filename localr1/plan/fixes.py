@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.kv_cache import CELL_STEP, holds
 from localr1.plan.memory_plan import Fix, Verdict
 from localr1.plan.placement import Placement

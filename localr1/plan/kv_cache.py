@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from backends.cache_types import cache_type
 from backends.errors import UnsupportedParametersError
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.engine_version import cell_step, has_windowed_caches, shares_cells
 from localr1.plan.request import PlanRequest
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 
 LayerTensors = Mapping[str, tuple[int, ...]]
 """Dimensions of a layer's tensors by their names without the layer, as in the file."""

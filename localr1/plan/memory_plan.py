@@ -12,7 +12,7 @@ from typing import Any
 
 from backends.device import DeviceKind
 from backends.parameters import LoadRequest
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.engine_version import engine_name
 from localr1.plan.hardware import Range
 from localr1.plan.ledger import Correction

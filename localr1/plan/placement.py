@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from backends.device import Device, DeviceKind
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.compute import output_bytes
 from localr1.plan.compute_buffers import ComputeBuffers
 from localr1.plan.corrected import corrected

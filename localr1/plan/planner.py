@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from backends.device import Device
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.decoder_graph import VERIFIED_ARCHITECTURES
 from localr1.plan.fixes import find_fixes
 from localr1.plan.hardware import Hardware, Known, choose_hardware

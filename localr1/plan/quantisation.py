@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.hardware import Hardware
 from localr1.plan.memory_plan import Verdict
 from localr1.plan.request import PlanRequest
@@ -36,7 +36,7 @@ def in_types(card: ModelCard, names: Sequence[str]) -> Iterator[ModelCard]:
     """The model in each of these types; none where the types it has are not known."""
     if any(tensor.type_name not in TensorType.__members__ for tensor in card.tensors):
         return
-    from localr1.requantised import requantised  # brings numpy along
+    from localr1.model_facts.requantised import requantised  # brings numpy along
 
     for name in names:
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.hardware import Hardware
 from localr1.plan.kv_cache import CELL_STEP, padded_cells
 from localr1.plan.memory_plan import Verdict

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.hardware import HOST, Hardware, Range, Rate
 from localr1.plan.kv_cache import (
     effective_ubatch,

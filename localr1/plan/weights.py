@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from quant.gguf.contents import TensorInfo
 
 # types that the CPU backend stores interleaved, and the number of rows that must divide evenly

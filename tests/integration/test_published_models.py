@@ -14,7 +14,7 @@ import pytest
 from localr1.chat.prompt import PromptBuilder
 from localr1.chat.template import ChildRenderer
 from localr1.chat.thinking_format import detect_format, starts_in_thinking
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.worker.frames import Segment
 from localr1.worker.host import Engine
 from quant.gguf.header import GgufHeader, read_header

@@ -8,7 +8,7 @@ import pytest
 
 from localr1.catalogue.entry import entries
 from localr1.catalogue.header import header_of
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.planner import make_plan
 from localr1.plan.request import HostMemory, PlanRequest
 from quant.gguf.header import GgufHeader, read_header

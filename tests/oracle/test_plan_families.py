@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.decoder_graph import VERIFIED_ARCHITECTURES
 from localr1.plan.kv_cache import holds
 from localr1.plan.planner import make_plan

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from backends.errors import UnsupportedParametersError
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.memory_plan import MemoryPlan
 from localr1.plan.planner import make_plan
 from localr1.plan.request import HostMemory, PlanRequest

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.kv_cache import kv_bytes_per_layer, state_bytes_per_layer
 from localr1.plan.request import PlanRequest
 from localr1.units import MIB

@@ -9,7 +9,7 @@ import pytest
 from backends.cpu import cpu_parameters
 from backends.machine import HostFacts
 from backends.parameters import FlashAttention
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.compare import compare
 from localr1.plan.host_memory import read_host_memory
 from localr1.plan.planner import make_plan

@@ -20,7 +20,7 @@ import pytest
 
 from localr1.chat.prompt import Exchange, PromptBuilder
 from localr1.chat.template import ChildRenderer
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.worker.frames import (
     GenerateRequest,
     LoadReport,

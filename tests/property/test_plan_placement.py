@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from backends.device import Device, DeviceKind
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.hardware import Hardware
 from localr1.plan.kv_cache import CELL_STEP, padded_cells
 from localr1.plan.memory_plan import MemoryPlan, Verdict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from quant.gguf.contents import TensorInfo
 from quant.gguf.types import TensorType
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from localr1.experts import Experts
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
+from localr1.model_facts.experts import Experts
 from quant.gguf.contents import TensorInfo
 from quant.gguf.types import TensorType
 from tests.support.plan_cards import qwen_7b

@@ -8,7 +8,7 @@ import pytest
 
 from localr1.errors import DoesNotFitError, UsageError
 from localr1.importance import cut, room_for_logits
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.memory_plan import MemoryPlan
 from localr1.plan.planner import make_plan
 from localr1.plan.request import HostMemory, PlanRequest

@@ -19,7 +19,7 @@ from localr1.errors import (
 )
 from localr1.events import Event, Notice, Progress
 from localr1.launch import Launch
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.model_options import ModelOptions
 from localr1.plan.memory_plan import MemoryPlan
 from localr1.worker.frames import EngineInfo, LoadReport, MeasuredBuffer

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from localr1.calibration.probe_model import DEEP, ProbeShape, wide, write_probe
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.units import MIB
 from quant.gguf.header import read_header
 from quant.gguf.types import TensorType

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from backends.device import Device, DeviceKind
-from localr1.model_card import ModelCard
+from localr1.model_facts.card import ModelCard
 from localr1.plan.hardware import HOST, Known, Rate
 from localr1.plan.memory_plan import MemoryPlan, Speed
 from localr1.plan.planner import make_plan

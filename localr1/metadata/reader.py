@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from localr1.assumed_shape import AssumedShape
-from localr1.assumed_tensors import Dims
-from localr1.assumed_types import laid_out, types_by_count
 from localr1.errors import ModelFileError
-from localr1.printed_values import read_printed
+from localr1.metadata.assumed_shape import AssumedShape
+from localr1.metadata.assumed_tensors import Dims
+from localr1.metadata.assumed_types import laid_out, types_by_count
+from localr1.metadata.printed_values import read_printed
 from quant.gguf.contents import Value
 from quant.gguf.header import GgufHeader
 from quant.gguf.types import ALIGNMENT, TensorType

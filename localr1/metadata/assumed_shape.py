@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from localr1.assumed_tensors import Dims, Sizes, layer_tensors, model_tensors
+from localr1.metadata.assumed_tensors import Dims, Sizes, layer_tensors, model_tensors
 from quant.gguf.contents import Value
 from quant.recipe import ModelFacts
 

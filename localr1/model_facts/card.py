@@ -17,9 +17,9 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from localr1.errors import ModelFileError
-from localr1.experts import Experts, read_experts
-from localr1.layer_memory import read_layer_memory
-from localr1.sliding_windows import IGNORES_WINDOWS, window_rule
+from localr1.model_facts.experts import Experts, read_experts
+from localr1.model_facts.layer_memory import read_layer_memory
+from localr1.model_facts.sliding_windows import IGNORES_WINDOWS, window_rule
 from quant.gguf.contents import TensorInfo
 from quant.gguf.header import GgufHeader
 from quant.gguf.types import FileType

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from localr1.assumed_types import without_rows
-from localr1.model_card import ModelCard
+from localr1.metadata.assumed_types import without_rows
+from localr1.model_facts.card import ModelCard
 from quant.gguf.contents import TensorInfo
 from quant.gguf.types import FileType
 from quant.recipe import ModelFacts, choose_types_of_gguf

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from localr1.requantised import requantised
+from localr1.model_facts.requantised import requantised
 from quant.gguf.types import FileType, TensorType
 from tests.support.plan_models import LLAMA_8B, QWEN_30B_A3B, card_of
 

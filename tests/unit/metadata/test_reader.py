@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from localr1.errors import ModelFileError
-from localr1.metadata import Metadata, read_metadata
-from localr1.model_card import ModelCard
+from localr1.metadata.reader import Metadata, read_metadata
+from localr1.model_facts.card import ModelCard
 from localr1.plan.planner import make_plan
 from localr1.plan.request import HostMemory, PlanRequest
 from quant.gguf.header import read_header

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localr1.layer_memory import read_layer_memory
+from localr1.model_facts.layer_memory import read_layer_memory
 
 
 def _memory(arch: str, n_head_kv: list[int], **values: object) -> tuple[list[int], list[int]]:

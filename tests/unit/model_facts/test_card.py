@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from localr1.errors import ModelFileError
-from localr1.model_card import ModelCard, Unplanned
+from localr1.model_facts.card import ModelCard, Unplanned
 from quant.gguf.header import read_header
 from tests.support.gguf_dense import DenseShape, key_values, write_dense
 from tests.support.gguf_writer import F32, Value, write_model

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from localr1.errors import UsageError
-from localr1.metadata_request import read_request
+from localr1.metadata.request import read_request
 from localr1.plan.request import PlanRequest
 
 

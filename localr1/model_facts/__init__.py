@@ -1,0 +1,1 @@
+"""What a GGUF header means: sizes, windows, experts, and what each layer remembers."""
