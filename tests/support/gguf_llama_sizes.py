@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
+
+from tests.support.llama_child import ask, logged
 
 _TYPE_IDS = {"f16": 1, "q4_0": 2, "q8_0": 8}
 _SIZE = re.compile(r"(model|KV|compute|output) buffer size = +([\d.]+) MiB")
@@ -24,30 +25,14 @@ def llama_sizes(
 ) -> list[dict[str, float]]:
     """MiB per purpose for each request, measured in a child process."""
     question = {"model": str(model), "allocates": allocates, "requests": requests}
-    child = subprocess.run(
-        [sys.executable, "-m", "tests.support.gguf_llama_sizes"],
-        input=json.dumps(question),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parents[2],
-        timeout=50,
-    )
-    assert child.returncode == 0, child.stderr[-2000:]
-    answer: list[dict[str, float]] = json.loads(child.stdout)
+    answer: list[dict[str, float]] = ask("tests.support.gguf_llama_sizes", question, timeout_s=50)
     return answer
 
 
 def _main() -> None:
     import llama_cpp.llama_cpp as c
 
-    log: list[str] = []
-
-    def keep(_level: int, text: bytes, _user_data: object) -> None:
-        log.append(text.decode(errors="replace"))
-
-    callback = c.llama_log_callback(keep)
-    c.llama_log_set(callback, None)
+    log, _callback = logged(c)
     question = json.load(sys.stdin)
     c.llama_backend_init()
     wanted = c.llama_model_default_params()

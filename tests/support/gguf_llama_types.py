@@ -10,12 +10,12 @@ from __future__ import annotations
 import ctypes
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
+
+from tests.support.llama_child import ask, logged
 
 _CHOICE = re.compile(r"\] +(\S+) +- \[[^]]*\], type = .*?\((\w+)\)\n")
 
@@ -34,30 +34,16 @@ class TypeRequest:
 
 def llama_types(requests: Sequence[TypeRequest]) -> list[dict[str, str]]:
     """The type of every quantised tensor, for each request."""
-    child = subprocess.run(
-        [sys.executable, "-m", "tests.support.gguf_llama_types"],
-        input=json.dumps([asdict(request) for request in requests]),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parents[2],
-        timeout=100,
+    answer: list[dict[str, str]] = ask(
+        "tests.support.gguf_llama_types", [asdict(request) for request in requests], timeout_s=100
     )
-    assert child.returncode == 0, child.stderr[-2000:]
-    answer: list[dict[str, str]] = json.loads(child.stdout)
     return answer
 
 
 def _main() -> None:
     import llama_cpp.llama_cpp as c
 
-    log: list[str] = []
-
-    def keep(_level: int, text: bytes, _user_data: object) -> None:
-        log.append(text.decode(errors="replace"))
-
-    callback = c.llama_log_callback(keep)
-    c.llama_log_set(callback, None)
+    log, _callback = logged(c)
     answers = []
     for request in json.load(sys.stdin):
         log.clear()

@@ -14,7 +14,7 @@ from localr1.hub.names import RepositoryName
 from localr1.hub.remote_file import RemoteFile
 from localr1.hub.repository import HubFile, Repository
 from localr1.hub.retries import DELAYS_S
-from tests.support.hub_clients import FakeSleep, client_of, remote_file
+from tests.support.hub_clients import FakeSleep, remote_file
 from tests.support.hub_server import FakeHub, Mishap, serving
 
 _NAME = "model.safetensors"
@@ -25,13 +25,6 @@ _CONTENT = bytes(range(256)) * 2000
 def hub() -> Iterator[FakeHub]:
     with serving(FakeHub({_NAME: _CONTENT})) as running:
         yield running
-
-
-@pytest.fixture
-def client(hub: FakeHub) -> Iterator[HubClient]:
-    client = client_of(hub)
-    yield client
-    client.close()
 
 
 def _fetch(hub: FakeHub, client: HubClient, target: Path) -> FakeSleep:

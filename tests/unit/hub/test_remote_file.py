@@ -7,7 +7,7 @@ import pytest
 from localr1.errors import DownloadError
 from localr1.hub.client import HubClient
 from localr1.hub.remote_file import HeadReader
-from tests.support.hub_clients import FakeSleep, client_of, remote_file
+from tests.support.hub_clients import FakeSleep, remote_file
 from tests.support.hub_server import FakeHub, Mishap, serving
 
 _NAME = "model.gguf"
@@ -18,13 +18,6 @@ _CONTENT = bytes(range(256)) * 100
 def hub() -> Iterator[FakeHub]:
     with serving(FakeHub({_NAME: _CONTENT})) as running:
         yield running
-
-
-@pytest.fixture
-def client(hub: FakeHub) -> Iterator[HubClient]:
-    client = client_of(hub)
-    yield client
-    client.close()
 
 
 @pytest.mark.parametrize("lists_sizes", [True, False])
