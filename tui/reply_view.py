@@ -95,8 +95,8 @@ class ReplyView:
             case Thinking() | Answer():
                 self._feed(event)
             case Progress(stage=stage):
-                activity = Activity.LOADING if stage == "load" else Activity.READING
-                self._set(activity=activity, progress=event)
+                self._go_on(Activity.LOADING if stage == "load" else Activity.READING)
+                self._set(progress=event)
             case Load():
                 self._loaded(event)
             case Prompt() | Phase() | Stats():
@@ -138,10 +138,10 @@ class ReplyView:
             case Prompt(n_tokens=n_tokens):
                 self._set(n_ctx_used=n_tokens)
             case Phase(phase=PhaseName.THINKING):
-                self._set(activity=Activity.THINKING)
+                self._go_on(Activity.THINKING)
             case Phase(phase=PhaseName.ANSWER):
                 self._log(PhaseName.THINKING).finish()
-                self._set(activity=Activity.ANSWERING)
+                self._go_on(Activity.ANSWERING)
             case Stats():
                 self._measured(event)
 
@@ -180,6 +180,11 @@ class ReplyView:
         if ending := _REASONS.get(end.reason) or _ENDINGS.get(end.state):
             self._add(self._answer, ending, ".log--notice")
         self._set(activity=Activity.READY)
+
+    def _go_on(self, activity: Activity) -> None:
+        """What the engine does now; what it did before it heard the stop is no news."""
+        if self.status.activity is not Activity.STOPPING:
+            self._set(activity=activity)
 
     def _finish_streams(self) -> None:
         self._thinking.log_view.finish()

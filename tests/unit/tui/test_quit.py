@@ -25,10 +25,11 @@ def test_quit_key_quits_when_nothing_runs(key: str) -> None:
     async def scenario(driver: Driver) -> None:
         await driver.until_idle()
         await driver.press(key)
+        await driver.until(lambda: driver.app.return_code is not None)
 
     app = drive(conversation, scenario)
 
-    assert (app.return_code or 0) == 0
+    assert app.return_code == 0
     assert conversation.is_closed
 
 
@@ -49,21 +50,25 @@ def test_quit_during_a_reply_closes_the_conversation() -> None:
 
 
 class _Hung:
-    """A conversation in which nothing ever returns."""
+    """A conversation that speaks once more when it is told to stop, and never returns."""
 
     title = "hung"
 
     def __init__(self) -> None:
+        self.is_stopping = threading.Event()
         self.is_released = threading.Event()
 
     def open(self) -> Iterator[Event]:
-        yield Progress(stage="load", done=0, total=1)
+        yield Progress(stage="load", done=0, total=2)
+        self.is_stopping.wait()
+        yield Progress(stage="load", done=1, total=2)
         self.is_released.wait()
 
     def ask(self, text: str) -> Iterator[Event]:
         yield from ()
 
     def stop(self) -> None:
+        self.is_stopping.set()
         self.is_released.wait()
 
     def clear(self) -> None:
@@ -73,6 +78,12 @@ class _Hung:
         self.is_released.wait()
 
 
+def _progress_done(driver: Driver) -> float | None:
+    """How much the interface believes to be loaded."""
+    progress = driver.chat.view.status.progress
+    return progress.done if progress else None
+
+
 def test_quit_does_not_wait_for_an_engine_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bridge, "_CLOSE_TIMEOUT_S", 0.01)
     conversation = _Hung()
@@ -80,7 +91,10 @@ def test_quit_does_not_wait_for_an_engine_that_hangs(monkeypatch: pytest.MonkeyP
     async def scenario(driver: Driver) -> None:
         await driver.until(lambda: "loading" in driver.status_text)
         await driver.press("ctrl+c")
+        await driver.until(conversation.is_stopping.is_set)
+        await driver.until(lambda: _progress_done(driver) == 1)
         await driver.press("ctrl+c")
+        await driver.until(lambda: driver.app.return_code is not None)
 
     app = drive(conversation, scenario)
     conversation.is_released.set()
