@@ -16,6 +16,8 @@ NARROW = (80, 24)
 WIDE = (120, 36)
 
 _POLL_S = 0.005
+_N_HOPS = 4
+"""Queues that a key goes through: the app's, the screen's, the widget's, that of who it tells."""
 
 
 class Driver:
@@ -68,11 +70,17 @@ class Driver:
     async def press(self, *keys: str) -> None:
         """Press keys, by Textual's names."""
         await self.pilot.press(*keys)
+        await self._settle()
 
     async def send(self, text: str) -> None:
         """Put text into the prompt and press Enter."""
         self.chat.prompt.text = text
-        await self.pilot.press("enter")
+        await self.press("enter")
+
+    async def _settle(self) -> None:
+        """Every key is handled, however busy the machine: Textual waits for one queue each."""
+        for _ in range(_N_HOPS):
+            await self.pilot._wait_for_screen()
 
 
 def drive(
