@@ -14,6 +14,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # whoever started us in the background ignores it, and our children would, too
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# how fast examples are made says nothing about the code, only about the neighbours
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
+# The same examples in every run: a failure then comes from a change. New ones are looked for with
+#   pytest --hypothesis-profile=search --randomly-seed=$RANDOM
+# How fast examples are made says nothing about the code, only about the neighbours.
+settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("search", settings.get_profile("repeatable"), derandomize=False)
+settings.load_profile("repeatable")
