@@ -27,7 +27,7 @@ def lines(plan: MemoryPlan) -> list[str]:
         text += [*_place_lines(place, plan), ""]
     text += [f"{safe_line(gpu.name)} stays idle" for gpu in plan.idle]
     text.append(_verdict(plan))
-    text += [] if plan.speed is None else _speed(plan.speed)
+    text += [] if plan.speed is None else _speed(plan.speed, plan.verdict)
     for fix in plan.fixes:
         enough = "" if fix.is_enough else " (not enough alone)"
         saved = format_bytes(fix.saves_bytes)
@@ -121,8 +121,9 @@ def _verdict(plan: MemoryPlan) -> str:
     )
 
 
-def _speed(speed: Speed) -> list[str]:
-    answer = f"estimated speed: {rate(speed.decode_tokens_per_s)} tokens/s"
+def _speed(speed: Speed, verdict: Verdict) -> list[str]:
+    what = "with enough memory" if verdict is Verdict.DOES_NOT_FIT else "estimated speed"
+    answer = f"{what}: {rate(speed.decode_tokens_per_s)} tokens/s"
     full = f"{rate(speed.full_decode_tokens_per_s)} with a full context"
     text = [f"{answer}, {full}; bound by {speed.bound_by}"]
     if speed.prefill_tokens_per_s is not None:

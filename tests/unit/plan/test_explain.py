@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from backends.device import Device, DeviceKind
 from localr1.plan import explain
 from localr1.plan.compare import Comparison, compare
-from localr1.plan.memory_plan import MemoryPlan
+from localr1.plan.memory_plan import MemoryPlan, Speed
 from localr1.plan.planner import make_plan
 from localr1.plan.request import HostMemory, PlanRequest
 from localr1.units import GIB, MIB
@@ -46,6 +46,15 @@ def test_a_plan_that_does_not_fit_names_stage_and_fixes() -> None:
     assert "--kv q4_0" in text
     assert "(not enough alone)" in text
     assert "|" in text  # the limit, inside the bar
+
+
+def test_the_speed_of_what_does_not_fit_is_said_on_a_condition() -> None:
+    speed = Speed((2.0, 3.2), (1.8, 3.0), None, "memory bandwidth")
+    fitting = make_plan(qwen_7b(), PlanRequest(n_ctx=4096), (), _HOST)
+    failing = make_plan(qwen_7b(), PlanRequest(n_ctx=4096), (), replace(_HOST, available_bytes=GIB))
+
+    assert "estimated speed: 2.0 to 3.2 tokens/s" in _text(replace(fitting, speed=speed))
+    assert "with enough memory: 2.0 to 3.2 tokens/s" in _text(replace(failing, speed=speed))
 
 
 def test_offloaded_layers_are_named_per_place() -> None:
