@@ -49,7 +49,12 @@ def test_a_plan_that_does_not_fit_names_stage_and_fixes() -> None:
 
 
 def test_the_speed_of_what_does_not_fit_is_said_on_a_condition() -> None:
-    speed = Speed((2.0, 3.2), (1.8, 3.0), None, "memory bandwidth")
+    speed = Speed(
+        decode_tokens_per_s=(2.0, 3.2),
+        full_decode_tokens_per_s=(1.8, 3.0),
+        prefill_tokens_per_s=None,
+        bound_by="memory bandwidth",
+    )
     fitting = make_plan(qwen_7b(), PlanRequest(n_ctx=4096), (), _HOST)
     failing = make_plan(qwen_7b(), PlanRequest(n_ctx=4096), (), replace(_HOST, available_bytes=GIB))
 
