@@ -165,7 +165,7 @@ class _Reader:
 
     def _types(self, dims: Mapping[str, Dims]) -> Mapping[str, TensorType] | None:
         counts = self._counts()
-        if not counts:
+        if not counts or self._has_foreign(counts):
             return None
         found = types_by_count(dims, counts, self._shape.facts())
         if found is None and len(counts) == 1:
@@ -180,10 +180,18 @@ class _Reader:
         if not isinstance(stated, dict):
             raise self._refused("tensor_types is no object of counts by type")
         counts = {str(name).upper(): n for name, n in stated.items() if isinstance(n, int)}
-        unknown = counts.keys() - TensorType.__members__.keys()
-        if unknown:
-            raise self._refused(f"the tensor type {min(unknown)[:40]} is unknown")
         return {name: n for name, n in counts.items() if name != "F32"}
+
+    def _has_foreign(self, counts: Mapping[str, int]) -> bool:
+        """Whether a type is none of llama.cpp's, as those of forks: the file's size serves then."""
+        unknown = counts.keys() - TensorType.__members__.keys()
+        if not unknown:
+            return False
+        told = f"the tensor type {min(unknown)[:40]} is unknown"
+        if self._file_bytes() is None:
+            raise self._refused(f"{told}, and file_bytes is not given")
+        self._notices.append(f"{told}: the size of the weights is that of the file")
+        return True
 
     def _file_bytes(self) -> int | None:
         value = self._document.get("file_bytes")

@@ -87,6 +87,14 @@ def test_the_size_of_the_file_stands_in_for_a_mix_of_types() -> None:
     )
 
 
+def test_types_of_a_fork_leave_the_weights_to_the_size_of_the_file() -> None:
+    metadata = _read(gguf_kv=_KV, tensor_types={"iq3_k_r4": 5, "q6_K": 1}, file_bytes=10**9)
+
+    assert metadata.knows_weights
+    assert sum(tensor.n_bytes for tensor in metadata.header.tensors) == pytest.approx(10**9)
+    assert "tensor type IQ3_K_R4 is unknown" in metadata.notices[-1]
+
+
 def test_without_types_and_size_weights_are_unknown() -> None:
     assert not _read(gguf_kv=_KV).knows_weights
 
