@@ -12,6 +12,7 @@
     │   ├── TemplateRefusedError 6  the chat template fails or costs too much
     │   ├── TokenizerDiffersError 6 the GGUF would encode text otherwise than the checkpoint
     │   └── OutputDamagedError   6  what was written is not what it was made from
+    ├── DocumentError            6  locked, damaged, too long, or without text
     ├── EngineError              7  the child process
     │   ├── EngineStartError     7  never became ready
     │   ├── EngineDiedError      7  died while working
@@ -147,6 +148,13 @@ class OutputDamagedError(ModelFileError):
     """A file that was just written does not hold what it was made from."""
 
     code = "output_damaged"
+
+
+class DocumentError(LocalR1Error):
+    """A document that cannot be read: locked, damaged, too long, or without text."""
+
+    code = "document_refused"
+    exit_code = EXIT_DAMAGED
 
 
 class EngineError(LocalR1Error):
