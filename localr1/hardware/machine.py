@@ -18,7 +18,7 @@ from localr1.plan.request import HostMemory
 from localr1.units import GIB, format_bytes
 
 # of 24576 MiB, the driver of a 3090 or 4090 shows 24080 to 24160 (published load logs)
-_SHOWN_SHARE = 0.98
+SHOWN_SHARE = 0.98
 _UNKNOWN_CARD_BYTES_PER_S = 300e9  # between an RTX 4060 and a 3060; only where nothing is said
 
 
@@ -121,7 +121,7 @@ def _pc(machine: Profile, cards: Sequence[Profile], assumed: Sequence[str]) -> P
     devices = []
     known = {HOST: Known(rate=sheet_rate(machine), taken_bytes=machine.taken_bytes)}
     for name, card in zip(names, cards, strict=True):
-        shown_bytes = int(card.memory_bytes * _SHOWN_SHARE)
+        shown_bytes = int(card.memory_bytes * SHOWN_SHARE)
         devices.append(Device(name, card.kind, card.title, card.memory_bytes, shown_bytes))
         known[name] = Known(rate=sheet_rate(card), taken_bytes=card.taken_bytes)
     return PlannedMachine(
