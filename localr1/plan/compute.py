@@ -11,9 +11,10 @@ from dataclasses import replace
 
 from backends.cache_types import cache_type
 from localr1.model_facts.card import ModelCard
-from localr1.plan.decoder_graph import GraphShape, decoder_graph
+from localr1.plan.decoder_graph import decoder_graph
 from localr1.plan.engine_version import casts_masks, gates_in_one_step
 from localr1.plan.graph import F32, peak_bytes
+from localr1.plan.graph_shape import GraphShape
 from localr1.plan.kv_cache import effective_ubatch, n_cells
 from localr1.plan.layer_tensors import layer_tensors
 from localr1.plan.request import PlanRequest
@@ -23,7 +24,7 @@ CPU_ALIGNMENT = 32  # TENSOR_ALIGNMENT in ggml/src/ggml-impl.h
 GPU_ALIGNMENT = 128  # ggml_backend_cuda_buffer_type_get_alignment
 _ROTATED_HEAD = 64  # heads that this divides are rotated before they are quantised
 _ENOUGH_LAYERS = 4
-_ENOUGH_WINDOWED_LAYERS = 12  # two periods of the longest pattern in use
+_ENOUGH_WINDOWED_LAYERS = 512  # all: holes of two sizes may take forty layers to repeat
 
 
 def cpu_compute_bytes(card: ModelCard, request: PlanRequest, n_ctx: int) -> int:

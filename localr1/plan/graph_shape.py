@@ -1,0 +1,29 @@
+"""Owns what a request adds to the shape of a model's compute graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphShape:
+    """How many tokens there are, and how far they look back."""
+
+    n_tokens: int
+    n_seqs: int = 1
+    """Sequences that the tokens belong to, as many to each."""
+    n_outputs: int
+    """Tokens of the batch for which logits are wanted."""
+    n_cells: int
+    """KV cells of a layer that sees everything."""
+    n_cells_swa: int
+    flash_attn: bool
+    rotates_k: bool
+    """Quantised keys are rotated before they are stored (a Hadamard matrix per head)."""
+    rotates_v: bool
+    gates_in_one_step: bool = True
+    """Else an activation and a product, each over its input."""
+    casts_masks: bool = False
+    """Masks are made in single precision, and flash attention gets a copy in half."""
+    k_block: tuple[int, int]
+    """Numbers in a block of the cache's K type, and its bytes."""
