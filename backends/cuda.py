@@ -1,6 +1,6 @@
 """Owns how a load request becomes llama.cpp's parameters on cards with memory of their own.
 
-CUDA first of all; ROCm, Vulkan and SYCL take the same parameters.
+CUDA first of all; ROCm, Vulkan, SYCL and the devices of RPC servers take the same parameters.
 """
 
 from __future__ import annotations

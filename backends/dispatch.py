@@ -24,32 +24,37 @@ _GPU_KINDS: dict[DeviceKind, _Translate] = {
     DeviceKind.VULKAN: cuda_parameters,
 }
 
+_OFFLOADED_KINDS = {**_GPU_KINDS, DeviceKind.RPC: cuda_parameters}
+
 
 def choose_devices(devices: Sequence[Device], wanted: str | None = None) -> tuple[Device, ...]:
     """The devices to load on, most free memory first; empty means the processor.
 
     `wanted` names devices (`CUDA1`, `CUDA0,CUDA1`) or a kind (`cuda`, `cpu`), in any case;
-    without it all GPUs of the best kind are taken, integrated ones only where there is no other.
+    without it all GPUs of the best kind are taken, integrated ones only where there is no other,
+    and before them those of RPC servers, which are there only because somebody named the server.
     Raises: DeviceNotFoundError, listing what there is.
     """
     if wanted is not None:
         return _by_name(devices, wanted)
+    # in front as in llama.cpp, so that what is computed crosses the network once
+    remote = _most_free_first([device for device in devices if device.kind is DeviceKind.RPC])
     for kind in _GPU_KINDS:
         of_kind = [device for device in devices if device.kind is kind]
         discrete = [device for device in of_kind if not device.is_unified]
         if of_kind:
-            return _most_free_first(discrete or of_kind)
-    return ()
+            return remote + _most_free_first(discrete or of_kind)
+    return remote
 
 
 def engine_parameters(
     request: LoadRequest, chosen: Sequence[Device], host: HostFacts
 ) -> EngineParameters:
     """llama.cpp's parameters for a request on the chosen devices; none means the processor."""
-    gpus = [device for device in chosen if device.kind in _GPU_KINDS]
+    gpus = [device for device in chosen if device.kind in _OFFLOADED_KINDS]
     if not gpus:
         return cpu_parameters(request, host)
-    return _GPU_KINDS[gpus[0].kind](request, gpus, host)
+    return _OFFLOADED_KINDS[gpus[0].kind](request, gpus, host)
 
 
 def cpu_fallback(parameters: EngineParameters) -> EngineParameters:

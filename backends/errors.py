@@ -3,7 +3,8 @@
 BackendError
 ├── DeviceNotFoundError         3  the device asked for is not there
 ├── UnsupportedParametersError  2  a combination llama.cpp cannot run
-├── LlamaMissingError           7  llama-cpp-python is absent or its library does not load
+├── RpcServerError              5  a server that shall lend its devices is not there
+├── LlamaMissingError           7  llama-cpp-python is absent, or built without what is asked for
 └── LlamaRefusedError           7  a call into llama.cpp failed (load, context, decode)
 """
 
@@ -38,8 +39,15 @@ class UnsupportedParametersError(BackendError):
     exit_code = 2
 
 
+class RpcServerError(BackendError):
+    """A server that shall lend its devices cannot be reached, or is none."""
+
+    code = "rpc_server"
+    exit_code = 5
+
+
 class LlamaMissingError(BackendError):
-    """llama-cpp-python is not installed, or its shared library does not load."""
+    """llama-cpp-python is not installed, does not load, or was built without what is asked for."""
 
     code = "llama_missing"
     exit_code = 7

@@ -87,6 +87,22 @@ class Llama:
             if self._ggml.ggml_backend_dev_type(handle) != _DEVICE_TYPE_ACCEL
         )
 
+    def add_rpc_server(self, endpoint: str) -> None:
+        """Let the registry have a server's devices. Ends the process if it is not there.
+
+        Raises: LlamaRefusedError if it has none, or this build knows no RPC.
+        Source: add_rpc_devices in llama.cpp's common/arg.cpp.
+        """
+        rpc = self._ggml.ggml_backend_reg_by_name(b"RPC")
+        if not rpc:
+            raise LlamaRefusedError("llama-cpp-python was built without RPC")
+        address = self._ggml.ggml_backend_reg_get_proc_address(rpc, b"ggml_backend_rpc_add_server")
+        add_server = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_char_p)(address)
+        devices = add_server(endpoint.encode())
+        if not devices:
+            raise LlamaRefusedError(f"the RPC server {endpoint} has no devices")
+        self._ggml.ggml_backend_register(devices)
+
     def on_log(self, sink: Callable[[str], None]) -> None:
         """Send every piece of llama.cpp's log to `sink` from now on."""
 
@@ -223,6 +239,9 @@ def _declare_registry(library: Any) -> Any:
         "ggml_backend_dev_memory": (None, [handle, ctypes.c_void_p, ctypes.c_void_p]),
         "ggml_backend_dev_backend_reg": (handle, [handle]),
         "ggml_backend_reg_name": (ctypes.c_char_p, [handle]),
+        "ggml_backend_reg_by_name": (handle, [ctypes.c_char_p]),
+        "ggml_backend_reg_get_proc_address": (handle, [handle, ctypes.c_char_p]),
+        "ggml_backend_register": (None, [handle]),
     }
     for name, (result, arguments) in signatures.items():
         function = getattr(library, name)

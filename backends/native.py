@@ -186,6 +186,13 @@ class NativeLlama(Protocol):
         """What ggml's registry holds, with memory as of now."""
         ...
 
+    def add_rpc_server(self, endpoint: str) -> None:
+        """Let the registry have a server's devices. Ends the process if it is not there.
+
+        Raises: LlamaRefusedError if it has none.
+        """
+        ...
+
     def on_log(self, sink: Callable[[str], None]) -> None:
         """Send every piece of llama.cpp's log to `sink` from now on."""
         ...

@@ -19,6 +19,7 @@ _BUILD_FLAGS = {
     DeviceKind.CUDA: "-DGGML_CUDA=on",
     DeviceKind.METAL: "-DGGML_METAL=on",
     DeviceKind.ROCM: "-DGGML_HIP=on",
+    DeviceKind.RPC: "-DGGML_RPC=on",
 }
 
 
@@ -79,12 +80,13 @@ def _advise(card: Hardware, *, supports_gpu_offload: bool, python: str) -> Advic
             card,
             "llama-cpp-python was built for GPUs but sees none of this kind: built for another "
             "kind, hidden by an environment variable, or the driver is too old",
-            _install(card.kind, python),
+            install_command(card.kind, python),
         )
-    return Advice(card, "llama-cpp-python was built without it", _install(card.kind, python))
+    return Advice(card, "llama-cpp-python was built without it", install_command(card.kind, python))
 
 
-def _install(kind: DeviceKind, python: str) -> str:
+def install_command(kind: DeviceKind, python: str) -> str:
+    """What builds a llama-cpp-python that can use such devices."""
     return (
         f'CMAKE_ARGS="{_BUILD_FLAGS[kind]}" {python} -m pip install '
         "--force-reinstall --no-cache-dir llama-cpp-python"

@@ -7,7 +7,7 @@ with a notice. What llama.cpp then allocated is put beside what the plan said.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Protocol
 from backends.dispatch import cpu_fallback, engine_parameters
 from backends.machine import Machine, host_facts
 from backends.parameters import EngineParameters
+from backends.rpc import RpcServer, what_leaves
 from localr1.calibration.here import known_here
 from localr1.chat.session import ChatSession, EngineLike, OpenedModel, SessionOptions
 from localr1.errors import DoesNotFitError, EngineDiedError, EngineError
@@ -84,7 +85,7 @@ class Launch:
     card: ModelCard
     options: ModelOptions
     on_plan: Callable[[MemoryPlan], None] | None = None
-    start_engine: Callable[[], LoadingEngine] = Engine.start
+    start_engine: Callable[[Sequence[RpcServer]], LoadingEngine] = Engine.start
     observes_inputs: bool = False
     """Whether the engine shall be able to measure importance."""
 
@@ -93,8 +94,11 @@ class Launch:
 
         Raises: DoesNotFitError, EngineError, BackendError.
         """
-        engine = self.start_engine()
+        servers = self.options.rpc_servers
+        engine = self.start_engine(servers)
         try:
+            if servers:
+                yield Notice(code="remote_devices", message=what_leaves(servers))
             plan = self._plan(engine.info)
             if self.on_plan is not None:
                 self.on_plan(plan)
@@ -105,11 +109,12 @@ class Launch:
                 report = yield from _loaded(engine, parameters)
                 check = LoadCheck(plan=plan, info=engine.info, buffers=report.buffers)
             except EngineError as exc:
-                if not parameters.devices or not _is_worth_a_second_try(exc):
+                # what needs a second machine would bring this one to its knees
+                if not parameters.devices or servers or not _is_worth_a_second_try(exc):
                     raise
                 engine.close()
                 yield _fell_back(parameters, exc)
-                engine = self.start_engine()
+                engine = self.start_engine(())
                 report = yield from _loaded(engine, cpu_fallback(parameters))
                 check = None  # it was planned otherwise
             if check is not None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from backends.cache_types import cache_type
 from backends.parameters import FlashAttention
+from backends.rpc import RpcServer
 from localr1.errors import UsageError
 from localr1.plan.request import PlanRequest
 
@@ -32,6 +33,8 @@ class ModelOptions:
     n_gpu_layers: int | None = None
     n_host_experts: int | None = None
     device: str | None = None
+    rpc_servers: tuple[RpcServer, ...] = ()
+    """Servers of llama.cpp whose devices are used as well."""
     n_threads: int | None = None
     loads_anyway: bool = False
     thinks: bool = True

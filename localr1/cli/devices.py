@@ -15,8 +15,10 @@ import click
 
 from backends.machine import Machine
 from backends.probe import Advice, Hardware, find_hardware, missing_support
+from backends.rpc import RpcServer, what_leaves
 from localr1.cli.options import with_output
 from localr1.cli.output import Output
+from localr1.cli.rpc_option import require_allowed, rpc_option
 from localr1.errors import EngineStartError
 from localr1.hardware.apple import working_set_bytes
 from localr1.hardware.profile import Profile
@@ -30,14 +32,16 @@ from localr1.worker.protocol import to_json
 @click.option(
     "--profiles", "lists_profiles", is_flag=True, help="List what `plan --on` knows instead."
 )
+@rpc_option
 @with_output
-def command(output: Output, *, lists_profiles: bool) -> int:
+def command(output: Output, *, lists_profiles: bool, rpc_servers: tuple[RpcServer, ...]) -> int:
     """What this machine can compute on, and what is missing."""
+    require_allowed(rpc_servers)
     if lists_profiles:
         return _list_profiles(output)
     hardware = find_hardware(Machine())
     try:
-        info = _ask_engine()
+        info = _ask_engine(rpc_servers)
     except EngineStartError:
         if not output.as_json:
             for card in hardware:
@@ -54,6 +58,8 @@ def command(output: Output, *, lists_profiles: bool) -> int:
     else:
         for line in _lines(info, advice):
             output.data(line)
+        if rpc_servers:
+            output.data(f"once a model is loaded, {what_leaves(rpc_servers)}")
     return 0
 
 
@@ -81,8 +87,8 @@ def _profile_document(profile: Profile) -> dict[str, Any]:
     return document
 
 
-def _ask_engine() -> EngineInfo:
-    engine = Engine.start()
+def _ask_engine(rpc_servers: Sequence[RpcServer]) -> EngineInfo:
+    engine = Engine.start(rpc_servers)
     try:
         return engine.info
     finally:

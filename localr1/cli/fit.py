@@ -43,7 +43,11 @@ def command(
 
     headers = {name: read_model_header(resolve(name), allow_truncated=True) for name in files}
     here = [of_card(name, ModelCard.from_header(header)) for name, header in headers.items()]
-    machine = find_this_machine(output) if wish.is_empty else build_machine(wish)
+    machine = (
+        find_this_machine(output, rpc_servers=model_options.rpc_servers)
+        if wish.is_empty
+        else build_machine(wish)
+    )
     candidates = [*here, *of_catalogue(entries().values())]
     ranking = rank(candidates, model_options.plan_request(), machine)
     notices = [*machine.notices, *ranking.refused]

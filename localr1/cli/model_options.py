@@ -10,6 +10,7 @@ from typing import Any, get_args
 import click
 
 from backends.parameters import FlashAttention
+from localr1.cli.rpc_option import require_allowed, rpc_option
 from localr1.model_options import BEST_KV, ModelOptions, parse_ctx, parse_kv
 
 
@@ -55,6 +56,7 @@ _LOAD_OPTIONS = (
         help="Keep the experts of that many first layers in the machine's own memory.",
     ),
     click.option("--device", help="Use this device: a name or kind from `localr1 devices`."),
+    rpc_option,
 )
 _CONVERSATION_OPTIONS = (
     click.option(
@@ -95,6 +97,7 @@ def _with(options: Sequence[Callable[..., Any]], verb: Callable[..., Any]) -> Ca
     @functools.wraps(verb)
     def run(*args: Any, kv: str, ctx: str | None, **kwargs: Any) -> Any:
         type_k, type_v = parse_kv(kv)
+        require_allowed(kwargs["rpc_servers"])
         given = {name: kwargs.pop(name, None) for name in _SAMPLING}
         fields = {
             name: kwargs.pop(name) for name in ModelOptions.__dataclass_fields__ if name in kwargs

@@ -74,7 +74,9 @@ def command(
     if calibrates and not wish.is_empty:
         raise UsageError("--calibrate measures this machine; leave out what describes another")
     machine = (
-        find_this_machine(output, asked.card, calibrates=calibrates)
+        find_this_machine(
+            output, asked.card, rpc_servers=model_options.rpc_servers, calibrates=calibrates
+        )
         if wish.is_empty
         else build_machine(wish)
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from backends.rpc import RpcServer, what_leaves
 from localr1.cli.output import Output
 from localr1.errors import EngineStartError
 from localr1.hardware.machine import PlannedMachine
@@ -17,7 +19,11 @@ _WORTH_MEASURING = 0.02  # of the bytes of a model; norms and the like are less
 
 
 def find_this_machine(
-    output: Output, card: ModelCard | None = None, *, calibrates: bool = False
+    output: Output,
+    card: ModelCard | None = None,
+    *,
+    rpc_servers: Sequence[RpcServer] = (),
+    calibrates: bool = False,
 ) -> PlannedMachine:
     """What the engine finds; nothing but the processor if it does not come up.
 
@@ -28,7 +34,7 @@ def find_this_machine(
     from localr1.worker.host import Engine
 
     try:
-        engine = Engine.start()
+        engine = Engine.start(rpc_servers)
     except EngineStartError as exc:
         output.narrate(f"note: planned for the processor only; {exc.message}")
         return PlannedMachine(devices=(), host=read_host_memory(), known={}, notices=())
@@ -40,13 +46,13 @@ def find_this_machine(
         engine.close()
     known = known_here(info.devices, info.llama_cpp_python)
     is_rated = any(device.rate is not None for device in known.values())
-    notices = (
-        ()
-        if is_rated
-        else ("the speed of this machine is not known yet: localr1 plan MODEL --calibrate",)
-    )
+    notices = []
+    if not is_rated:
+        notices.append("the speed of this machine is not known yet: localr1 plan MODEL --calibrate")
+    if rpc_servers:
+        notices.append(f"once it is loaded, {what_leaves(rpc_servers)}")
     return PlannedMachine(
-        devices=info.devices, host=read_host_memory(), known=known, notices=notices
+        devices=info.devices, host=read_host_memory(), known=known, notices=tuple(notices)
     )
 
 

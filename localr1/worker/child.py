@@ -20,6 +20,7 @@ from backends import llama
 from backends.errors import BackendError, LlamaRefusedError
 from backends.native import NativeLlama, NativeModel
 from backends.parameters import EngineParameters
+from backends.rpc import buffer_names
 from localr1.worker.channel import Channel
 from localr1.worker.childside import enter, say_ready
 from localr1.worker.death import is_device_failure, telling_line
@@ -28,6 +29,7 @@ from localr1.worker.frames import (
     EngineInfo,
     GenerateRequest,
     LoadReport,
+    MeasuredBuffer,
     PrefillProgress,
     Segment,
     TokenPiece,
@@ -59,6 +61,7 @@ class EngineLoop:
         self._interrupt = Interrupt()
         self._log: list[str] = []
         self._loaded: _Loaded | None = None
+        self._buffer_names: dict[str, str] = {}
         native.on_log(self._note_log)
 
     def run(self) -> None:
@@ -93,6 +96,8 @@ class EngineLoop:
             match message["type"]:
                 case "load":
                     self._load(request, from_json(EngineParameters, message["body"]))
+                case "connect":
+                    self._connect(request, from_json(tuple[str, ...], message["body"]))
                 case "tokenize":
                     self._tokenize(request, from_json(tuple[Segment, ...], message["body"]))
                 case "generate":
@@ -107,6 +112,13 @@ class EngineLoop:
             self._leave(1)
         except Exception as exc:  # noqa: BLE001 - the worker's edge; the text may hold the prompt
             self._refuse(request, f"the engine failed with {type(exc).__name__}")
+
+    def _connect(self, request: int, endpoints: tuple[str, ...]) -> None:
+        for endpoint in endpoints:
+            self._native.add_rpc_server(endpoint)
+        info = _describe(self._native)
+        self._buffer_names = buffer_names(info.devices)
+        self._outbox.send("connected", request, body=to_json(info))
 
     def _load(self, request: int, parameters: EngineParameters) -> None:
         started_s = time.monotonic()
@@ -125,7 +137,8 @@ class EngineLoop:
         used = partial(_device_memory, self._native, parameters.devices)
         self._loaded = _Loaded(model, self._interrupt, used)
         self._loaded.generator.warm_up()
-        report = self._loaded.report("".join(self._log), time.monotonic() - started_s)
+        buffers = measured_buffers("".join(self._log), self._buffer_names)
+        report = self._loaded.report(buffers, time.monotonic() - started_s)
         self._outbox.send("loaded", request, body=to_json(report))
 
     def _tokenize(self, request: int, segments: tuple[Segment, ...]) -> None:
@@ -211,12 +224,12 @@ class _Loaded:
             devices=devices,
         )
 
-    def report(self, log: str, seconds: float) -> LoadReport:
+    def report(self, buffers: tuple[MeasuredBuffer, ...], seconds: float) -> LoadReport:
         model = self.model
         return LoadReport(
             n_ctx=model.n_ctx,
             n_vocab=model.n_vocab,
-            buffers=measured_buffers(log),
+            buffers=buffers,
             resident_bytes=resident_bytes(os.getpid()),
             bos_text=_text_of(model, model.bos_id),
             eos_text=_text_of(model, model.eos_id),

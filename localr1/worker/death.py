@@ -14,6 +14,8 @@ from localr1.terminal_text import safe_line
 _MAX_LINE = 300
 # most telling first; ggml prints the assertion, then where the backtrace would be
 _TELLING = (
+    re.compile(r"RPC server version mismatch"),
+    re.compile(r"RPC server crashed|RPC handshake failed|Failed to connect to"),
     re.compile(r"GGML_ASSERT|ggml_abort|CUDA error|ggml_metal.*error|DEVICE_LOST|ROCm error"),
     re.compile(r"^gguf_init\w*: |error loading model: (?!llama_model_loader: failed to load)"),
     re.compile(r"what\(\):|terminate called|std::\w+"),
@@ -24,7 +26,12 @@ _DEVICE = re.compile(
     r"CUDA error|cudaMalloc failed|ggml_metal.*error|kIOGPU|DEVICE_LOST|ErrorDeviceLost"
     r"|ROCm error|Xid|allocate (CUDA|ROCm|MTL|Metal|Vulkan|SYCL)\w* buffer"
 )
+_SERVER = {
+    "RPC server version mismatch": "both machines need the same version of llama.cpp",
+    "Remote RPC server crashed": "the other machine may have run out of memory: see its log",
+}
 _FUNCTION = re.compile(r"^(\w*_\w+: )+(error loading model: )?")  # ggml's logs name the function
+_BUILD_FOLDER = re.compile(r"^/\S*/(?=\S+:\d+: )")  # of the machine that compiled it
 _KILLED = "the system may have run out of memory: choose a smaller model or context"
 
 
@@ -45,7 +52,8 @@ def explain_death(name: str, returncode: int | None, log: str) -> Death:
     """
     line = telling_line(log)
     message = f"{name} {_how(returncode)}" + (f": {line}" if line else "")
-    hint = _KILLED if returncode == -signal.SIGKILL else ""
+    hints = [hint for words, hint in _SERVER.items() if words in log]
+    hint = _KILLED if returncode == -signal.SIGKILL else "".join(hints[:1])
     return Death(message, hint, is_device_failure=is_device_failure(log))
 
 
@@ -60,7 +68,7 @@ def telling_line(log: str) -> str:
     for pattern in _TELLING:
         for line in reversed(lines):
             if pattern.search(line):
-                return safe_line(_FUNCTION.sub("", line))[:_MAX_LINE]
+                return safe_line(_BUILD_FOLDER.sub("", _FUNCTION.sub("", line)))[:_MAX_LINE]
     return ""
 
 

@@ -32,7 +32,8 @@ class MeasuredBuffer:
     """One buffer as llama.cpp's own log printed it."""
 
     device: str
-    """The log's buffer name: `CPU`, `CPU_Mapped`, `CPU_REPACK`, `CUDA0`, `CUDA_Host` ..."""
+    """The log's buffer name: `CPU`, `CPU_Mapped`, `CPU_REPACK`, `CUDA0`, `CUDA_Host` ...; of a
+    remote device its own name."""
     purpose: BufferPurpose
     n_bytes: int
 

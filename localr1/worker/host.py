@@ -7,12 +7,17 @@ One request runs at a time. `cancel` may come from any thread. Errors are those 
 from __future__ import annotations
 
 import base64
+import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from backends.device import DeviceKind
+from backends.errors import LlamaMissingError
 from backends.parameters import EngineParameters
+from backends.probe import install_command
+from backends.rpc import RpcServer, greet
 from localr1.worker.dialogue import Dialogue, Reply
 from localr1.worker.frames import (
     EngineInfo,
@@ -30,6 +35,7 @@ from localr1.worker.vitals import resident_bytes
 from quant.importance.measured import MeasuredTensor
 
 _STALL_S = 30.0
+_REMOTE_STALL_S = 300.0  # while another machine computes, nothing is seen to be done here
 _LOAD_STALL_S = 60.0
 _SLOWEST_DISK_BYTES_PER_S = 50e6
 
@@ -43,20 +49,46 @@ class Engine:
         self.info = info
 
     @classmethod
-    def start(cls, *, log_dir: Path | None = None, timeout_s: float = 60.0) -> Engine:
-        """Start the child and wait until llama.cpp is up in it.
+    def start(
+        cls,
+        rpc_servers: Sequence[RpcServer] = (),
+        *,
+        log_dir: Path | None = None,
+        timeout_s: float = 60.0,
+    ) -> Engine:
+        """Start the child and wait until llama.cpp is up in it, with the devices of all servers.
 
-        Raises: EngineStartError.
+        Raises: EngineStartError; RpcServerError, LlamaMissingError or EngineDiedError where a
+        server cannot be had.
         """
         child = ChildProcess.start(
             "localr1.worker.child", name="engine", log_dir=log_dir, timeout_s=timeout_s
         )
         try:
-            return cls(child, from_json(EngineInfo, dict(child.facts)))
+            engine = cls(child, from_json(EngineInfo, dict(child.facts)))
+            engine._connect(rpc_servers)
         except FrameError as exc:
             error = child.reject(str(exc))
             child.close()
             raise error from exc
+        except BaseException:
+            child.close()
+            raise
+        return engine
+
+    def _connect(self, servers: Sequence[RpcServer]) -> None:
+        if not servers:
+            return
+        if not self.info.supports_rpc:
+            raise LlamaMissingError(
+                "llama-cpp-python was built without RPC, and cannot use the devices of servers",
+                hint=install_command(DeviceKind.RPC, sys.executable),
+            )
+        for server in servers:
+            greet(server)
+        endpoints = [server.endpoint for server in servers]
+        with self._dialogue.request("connect", endpoints, stall_s=_STALL_S) as reply:
+            self.info = reply.complete(EngineInfo, reply.wait().get("body"))
 
     @property
     def pid(self) -> int:
@@ -68,6 +100,12 @@ class Engine:
         """True while requests make sense."""
         return self._child.is_alive
 
+    @property
+    def _stall_s(self) -> float:
+        """How long the child may seem idle while it is busy."""
+        is_remote = any(device.kind is DeviceKind.RPC for device in self.info.devices)
+        return _REMOTE_STALL_S if is_remote else _STALL_S
+
     def load(self, parameters: EngineParameters) -> Generator[float, None, LoadReport]:
         """Load a model in place of any other; yields progress from 0 to 1, returns the report.
 
@@ -76,7 +114,7 @@ class Engine:
         """
         path = Path(parameters.model_path).absolute()  # the child runs in another directory
         n_bytes = path.stat().st_size if path.is_file() else 0
-        stall_s = _LOAD_STALL_S + n_bytes / _SLOWEST_DISK_BYTES_PER_S
+        stall_s = max(_LOAD_STALL_S, self._stall_s) + n_bytes / _SLOWEST_DISK_BYTES_PER_S
         body = to_json(replace(parameters, model_path=str(path)))
         with self._dialogue.request("load", body, stall_s=stall_s) as reply:
             while (message := reply.wait())["type"] == "progress":
@@ -86,7 +124,7 @@ class Engine:
 
     def tokenize(self, segments: Sequence[Segment]) -> list[int]:
         """Token ids of a prompt, exactly as `generate` would read it."""
-        with self._dialogue.request("tokenize", to_json(segments), stall_s=_STALL_S) as reply:
+        with self._dialogue.request("tokenize", to_json(segments), stall_s=self._stall_s) as reply:
             return list(reply.complete(tuple[int, ...], reply.wait().get("ids")))
 
     def generate(self, wanted: GenerateRequest) -> Iterator[GenerationFrame]:
@@ -94,7 +132,7 @@ class Engine:
 
         Raises: ContextOverflowError before any work if the prompt does not fit.
         """
-        with self._dialogue.request("generate", to_json(wanted), stall_s=_STALL_S) as reply:
+        with self._dialogue.request("generate", to_json(wanted), stall_s=self._stall_s) as reply:
             tally = _Tally()
             while not reply.is_complete:
                 message = reply.poll()
@@ -108,7 +146,7 @@ class Engine:
 
     def read(self, text: str) -> list[int]:
         """Token ids of a text as it stands, led by BOS if the model wants one."""
-        with self._dialogue.request("read", text, stall_s=_STALL_S) as reply:
+        with self._dialogue.request("read", text, stall_s=self._stall_s) as reply:
             return list(reply.complete(tuple[int, ...], reply.wait().get("ids")))
 
     def observe(self, chunk: Sequence[int]) -> None:
@@ -116,12 +154,12 @@ class Engine:
 
         The model must have been loaded with `observes_inputs`. Raises: EngineRefusedError.
         """
-        with self._dialogue.request("observe", list(chunk), stall_s=_STALL_S) as reply:
+        with self._dialogue.request("observe", list(chunk), stall_s=self._stall_s) as reply:
             reply.complete(str, reply.wait()["type"])
 
     def observed(self) -> tuple[MeasuredTensor, ...]:
         """The weights that were observed, in order of their names."""
-        with self._dialogue.request("table", None, stall_s=_STALL_S) as reply:
+        with self._dialogue.request("table", None, stall_s=self._stall_s) as reply:
             table: tuple[MeasuredTensor, ...] = reply.complete(
                 tuple[MeasuredTensor, ...], reply.wait().get("body")
             )
@@ -130,7 +168,7 @@ class Engine:
     def input_sums(self, weight: MeasuredTensor) -> Iterator[bytes]:
         """The sums of a weight, float32 little endian, in pieces."""
         n_missing = 4 * weight.n_sums
-        with self._dialogue.request("sums", weight.name, stall_s=_STALL_S) as reply:
+        with self._dialogue.request("sums", weight.name, stall_s=self._stall_s) as reply:
             while n_missing:
                 piece = _decoded(reply.decode(str, reply.wait().get("data")))
                 if not 0 < len(piece) <= n_missing:

@@ -7,6 +7,7 @@ no C function. It prints MiB with two decimals, so each size is exact to 5 KiB.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from localr1.units import MIB
 from localr1.worker.frames import BufferPurpose, MeasuredBuffer
@@ -23,14 +24,18 @@ _PURPOSES: dict[str, BufferPurpose] = {
 }
 
 
-def measured_buffers(log: str) -> tuple[MeasuredBuffer, ...]:
-    """Every buffer the log names, in order; a compute buffer counts as last measured."""
+def measured_buffers(log: str, names: Mapping[str, str]) -> tuple[MeasuredBuffer, ...]:
+    """Every buffer the log names, in order; a compute buffer counts as last measured.
+
+    `names` has better ones for buffers that llama.cpp does not call like their devices.
+    """
     buffers: list[MeasuredBuffer] = []
     for line in log.splitlines():
         match = _LINE.match(line)
         if match is None:
             continue
         device, word, mib = match.groups()
+        device = names.get(device, device)
         purpose = _PURPOSES.get(word, "recurrent")
         if purpose == "compute":
             # planned again when flash attention turns out to be impossible

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_processor_of_this_machine_is_listed(capsys: pytest.CaptureFixture[str])
 def test_idle_card_is_named_with_the_command_that_helps(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(devices, "_ask_engine", lambda: _info(CPU))
+    monkeypatch.setattr(devices, "_ask_engine", lambda _servers: _info(CPU))
 
     assert run(["devices"]) == 0
 
@@ -59,7 +60,7 @@ def test_idle_card_is_named_with_the_command_that_helps(
 def test_card_in_use_is_listed_without_advice(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(devices, "_ask_engine", lambda: _info(CUDA1, CPU))
+    monkeypatch.setattr(devices, "_ask_engine", lambda _servers: _info(CUDA1, CPU))
 
     assert run(["devices"]) == 0
 
@@ -93,3 +94,37 @@ def test_hardware_is_shown_even_with_a_broken_package(capsys: pytest.CaptureFixt
     captured = capsys.readouterr()
     assert "RTX 4090" in captured.out
     assert "libcudart.so.12" in captured.err
+
+
+def test_build_without_rpc_is_told_how_to_get_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(Engine.start()) as engine:
+        if engine.info.supports_rpc:
+            pytest.skip("this llama-cpp-python was built with RPC")
+
+    assert run(["devices", "--rpc", "127.0.0.1:1"]) == 7
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "built without RPC" in line
+    assert "-DGGML_RPC=on" in line
+
+
+@pytest.mark.parametrize("verb", [["devices"], ["plan", "demo"], ["ask", "demo", "hi"]], ids=str)
+def test_other_machines_are_not_used_offline(
+    verb: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*verb, "--offline", "--rpc", "192.168.1.20:50052"]) == 5
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "192.168.1.20:50052 is another machine" in line
+
+
+def test_what_using_a_server_gives_away_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOCALR1_RPC", "127.0.0.1:50052 gpu-box:50052")
+    monkeypatch.setattr(devices, "_ask_engine", lambda _servers: _info(CPU))
+
+    assert run(["devices"]) == 0
+
+    out = capsys.readouterr().out
+    assert "go to 127.0.0.1:50052 and gpu-box:50052, unencrypted" in out

@@ -11,6 +11,7 @@ from backends.tensor_overrides import Override
 
 _LOG = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 _PROGRESS = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_float, ctypes.c_void_p)
+_ADD_SERVER = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_char_p)
 _ABORT = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p)
 
 CPU_BUFFER_TYPE = 77
@@ -32,7 +33,7 @@ class FakeEntry:
 class _Registry:
     """The ggml_backend_* functions; handles are indices plus one."""
 
-    def __init__(self, entries: list[FakeEntry]) -> None:
+    def __init__(self, entries: list[FakeEntry], servers: dict[bytes, list[FakeEntry]]) -> None:
         def entry(handle: int) -> FakeEntry:
             return entries[handle - 1]
 
@@ -42,6 +43,17 @@ class _Registry:
         def cpu_buffer_type() -> int:
             return CPU_BUFFER_TYPE
 
+        def add_server(endpoint: bytes) -> int | None:
+            return list(servers).index(endpoint) + 1 if endpoint in servers else None
+
+        def register(handle: ctypes.c_void_p) -> None:
+            entries.extend(list(servers.values())[int(handle) - 1])
+
+        self._add_server = _ADD_SERVER(add_server)  # kept: its address is handed out
+        add_server_address = ctypes.cast(self._add_server, ctypes.c_void_p).value
+        self.ggml_backend_reg_by_name = lambda name: 1 if servers and name == b"RPC" else None
+        self.ggml_backend_reg_get_proc_address = lambda _registry, _name: add_server_address
+        self.ggml_backend_register = register
         self.ggml_backend_cpu_buffer_type = cpu_buffer_type
         self.ggml_backend_dev_count = lambda: len(entries)
         self.ggml_backend_dev_get = lambda index: index + 1
@@ -58,6 +70,8 @@ class FakeC:
     """What `backends.llama` uses of the module `llama_cpp.llama_cpp`. Every load gives NULL."""
 
     entries: list[FakeEntry]
+    servers: dict[bytes, list[FakeEntry]] = field(default_factory=dict)
+    """What RPC servers add, by endpoint; without any, this build knows no RPC."""
     gives_model: bool = False
     loaded_with: SimpleNamespace = field(default_factory=SimpleNamespace)
     overrides: list[tuple[bytes, int]] = field(default_factory=list)
@@ -69,7 +83,7 @@ class FakeC:
     ggml_abort_callback: Any = _ABORT
 
     def __post_init__(self) -> None:
-        self._lib = _Registry(self.entries)
+        self._lib = _Registry(self.entries, self.servers)
 
     def llama_backend_init(self) -> None:
         pass
@@ -81,7 +95,7 @@ class FakeC:
         return len(self.entries) > 1
 
     def llama_supports_rpc(self) -> bool:
-        return False
+        return bool(self.servers)
 
     def llama_max_devices(self) -> int:
         return 16

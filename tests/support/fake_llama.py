@@ -23,6 +23,10 @@ CUDA0 = Device("CUDA0", DeviceKind.CUDA, "a small card", 8 * GIB, 7 * GIB)
 CUDA1 = Device("CUDA1", DeviceKind.CUDA, "a big card", 24 * GIB, 23 * GIB)
 METAL = Device("MTL0", DeviceKind.METAL, "a Mac", 64 * GIB, 48 * GIB, is_unified=True)
 
+_ENDPOINT = "gpu-box:50052"
+RPC0 = Device("RPC0", DeviceKind.RPC, _ENDPOINT, 12 * GIB, 11 * GIB)
+RPC1 = Device("RPC1", DeviceKind.RPC, _ENDPOINT, 24 * GIB, 23 * GIB)
+
 SPECIAL = {"<bos>": 256, "<eos>": 257, "<role>": 258, "\n\n": 259}
 _TEXT = {token: text.encode() for text, token in SPECIAL.items()}
 
@@ -128,6 +132,8 @@ class FakeLlama:
     """`NativeLlama` with the devices of any machine."""
 
     registry: tuple[Device, ...] = (CPU,)
+    lent: tuple[Device, ...] = ()
+    """What every RPC server adds to it."""
     model: FakeModel = field(default_factory=FakeModel)
     refusal: str = ""
     """What llama.cpp would log before it returns no model; empty means the load succeeds."""
@@ -140,6 +146,11 @@ class FakeLlama:
 
     def devices(self) -> tuple[Device, ...]:
         return self.registry
+
+    def add_rpc_server(self, endpoint: str) -> None:
+        if not self.lent:
+            raise LlamaRefusedError(f"the RPC server {endpoint} has no devices")
+        self.registry += self.lent
 
     def on_log(self, sink: Callable[[str], None]) -> None:
         self._sink = sink

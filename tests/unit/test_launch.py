@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pytest
 
 from backends.device import Device, DeviceKind
 from backends.parameters import EngineParameters
+from backends.rpc import RpcServer
 from localr1.chat.session import OpenedModel
 from localr1.errors import (
     DoesNotFitError,
@@ -18,7 +19,7 @@ from localr1.errors import (
     EngineRefusedError,
 )
 from localr1.events import Event, Notice, Progress
-from localr1.launch import Launch
+from localr1.launch import Launch, LoadingEngine
 from localr1.model_facts.card import ModelCard
 from localr1.model_options import ModelOptions
 from localr1.plan.memory_plan import MemoryPlan
@@ -30,6 +31,8 @@ _GIB = 1024**3
 _CPU = Device("CPU", DeviceKind.CPU, "a processor", 32 * _GIB, 30 * _GIB)
 _CARD = Device("CUDA0", DeviceKind.CUDA, "a card", 8 * _GIB, 7 * _GIB)
 _OPTIONS = ModelOptions(n_ctx=512)
+_SERVER = RpcServer("gpu-box", 50052)
+_REMOTE = Device("RPC0", DeviceKind.RPC, _SERVER.endpoint, 8 * _GIB, 7 * _GIB)
 
 
 @dataclass
@@ -66,7 +69,7 @@ def _launch(
 ) -> tuple[Launch, Callable[[], tuple[list[Event], OpenedModel]]]:
     waiting = list(engines)
     card = ModelCard.from_header(read_header(path))
-    launch = Launch(path, card, options, start_engine=lambda: waiting.pop(0))
+    launch = Launch(path, card, options, start_engine=lambda _servers: waiting.pop(0))
 
     def run() -> tuple[list[Event], OpenedModel]:
         events: list[Event] = []
@@ -135,6 +138,36 @@ def test_other_failures_are_the_users_to_see(
     _, run = _launch(r1_nano, engine)
 
     with pytest.raises(type(failure)):
+        run()
+
+    assert engine.is_closed
+
+
+def test_servers_are_asked_for_their_devices_and_the_user_is_told(r1_nano: Path) -> None:
+    engine = _LoadingEngine(devices=(_CPU, _REMOTE))
+    asked: list[Sequence[RpcServer]] = []
+    options = replace(_OPTIONS, rpc_servers=(_SERVER,))
+    launch, _ = _launch(r1_nano, engine, options=options)
+
+    def start_engine(servers: Sequence[RpcServer]) -> LoadingEngine:
+        asked.append(servers)
+        return engine
+
+    events = list(replace(launch, start_engine=start_engine).open())
+
+    assert asked == [(_SERVER,)]
+    assert engine.loaded[0].devices == ("RPC0",)
+    assert isinstance(events[0], Notice)
+    assert events[0].code == "remote_devices"
+    assert "gpu-box:50052" in events[0].message
+
+
+def test_a_server_that_fails_is_not_made_up_for_by_the_processor(r1_nano: Path) -> None:
+    failure = EngineDiedError("killed by SIGABRT")
+    engine = _LoadingEngine(devices=(_CPU, _REMOTE), failure=failure)
+    _, run = _launch(r1_nano, engine, options=replace(_OPTIONS, rpc_servers=(_SERVER,)))
+
+    with pytest.raises(EngineDiedError):
         run()
 
     assert engine.is_closed

@@ -9,7 +9,7 @@ from backends.dispatch import choose_devices, cpu_fallback, engine_parameters
 from backends.errors import DeviceNotFoundError, UnsupportedParametersError
 from backends.machine import HostFacts
 from backends.parameters import LoadRequest
-from tests.support.fake_llama import CPU, CUDA0, CUDA1, GIB, METAL
+from tests.support.fake_llama import CPU, CUDA0, CUDA1, GIB, METAL, RPC0, RPC1
 
 _HOST = HostFacts(n_cores=8)
 _VULKAN = Device("Vulkan0", DeviceKind.VULKAN, "the big card again", 24 * GIB, 23 * GIB)
@@ -32,8 +32,21 @@ def _request(**changes: object) -> LoadRequest:
         ((METAL, CPU), (METAL,)),
         ((_INTEGRATED, CUDA0, CPU), (CUDA0,)),
         ((_INTEGRATED, CPU), (_INTEGRATED,)),
+        ((CPU, RPC0, RPC1), (RPC1, RPC0)),
+        ((CUDA1, CPU, RPC0), (RPC0, CUDA1)),
     ],
-    ids=["cpu", "one", "two", "two kinds", "vulkan", "metal", "discrete first", "integrated"],
+    ids=[
+        "cpu",
+        "one",
+        "two",
+        "two kinds",
+        "vulkan",
+        "metal",
+        "discrete first",
+        "integrated",
+        "remote",
+        "remote before local",
+    ],
 )
 def test_best_devices_are_chosen(devices: tuple[Device, ...], chosen: tuple[Device, ...]) -> None:
     assert choose_devices(devices) == chosen
@@ -128,3 +141,22 @@ def test_quantised_v_cache_without_flash_attention_is_refused() -> None:
 def test_cache_type_nobody_knows_is_refused() -> None:
     with pytest.raises(UnsupportedParametersError, match="q3_k"):
         engine_parameters(_request(type_k="q3_k"), (), _HOST)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "split_mode"),
+    [
+        ((RPC0,), "none"),
+        ((RPC1, RPC0), "layer"),
+        ((RPC0, CUDA1), "layer"),
+        ((RPC0, METAL), "layer"),
+    ],
+    ids=["one", "two", "with a card", "with a Mac"],
+)
+def test_remote_devices_get_their_layers(chosen: tuple[Device, ...], split_mode: str) -> None:
+    parameters = engine_parameters(_request(layers_per_device=(20, 9)), chosen, _HOST)
+
+    assert parameters.devices == tuple(device.name for device in chosen)
+    assert parameters.n_gpu_layers == 29
+    assert parameters.split_mode == split_mode
+    assert parameters.tensor_split == ((20, 9) if len(chosen) > 1 else ())

@@ -183,3 +183,22 @@ def test_missing_package_is_a_typed_error(monkeypatch: pytest.MonkeyPatch) -> No
         llama.bind()
 
     assert "pip install" in caught.value.hint
+
+
+def test_devices_of_a_server_join_the_registry() -> None:
+    remote = FakeEntry("RPC0", "RPC", 1, 24 * _GIB, 23 * _GIB, "gpu-box:50052")
+    native = Llama(FakeC([_CPU], servers={b"gpu-box:50052": [remote]}), "0")
+
+    native.add_rpc_server("gpu-box:50052")
+
+    assert native.supports_rpc
+    assert [device.name for device in native.devices()] == ["CPU", "RPC0"]
+    assert native.devices()[1].kind is DeviceKind.RPC
+
+
+@pytest.mark.parametrize("servers", [{}, {b"another:1": []}], ids=["built without", "no devices"])
+def test_server_without_devices_is_refused(servers: dict[bytes, list[FakeEntry]]) -> None:
+    native = Llama(FakeC([_CPU], servers=servers), "0")
+
+    with pytest.raises(LlamaRefusedError):
+        native.add_rpc_server("gpu-box:50052")

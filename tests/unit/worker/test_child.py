@@ -17,7 +17,7 @@ from localr1.worker.channel import Channel
 from localr1.worker.child import EngineLoop
 from localr1.worker.frames import EngineInfo, LoadReport, Sampling
 from localr1.worker.protocol import from_json, to_json
-from tests.support.fake_llama import CPU, CUDA0, CUDA1, FakeLlama, FakeModel
+from tests.support.fake_llama import CPU, CUDA0, CUDA1, RPC0, RPC1, FakeLlama, FakeModel
 
 _OUT_OF_MEMORY = """\
 ggml_backend_cuda_buffer_type_alloc_buffer: cudaMalloc failed: out of memory
@@ -235,3 +235,25 @@ def test_reply_after_an_observation_reads_its_whole_prompt(
     message = parent.answer_to("generate", 4, _request("hi"))
 
     assert message["body"]["n_cached"] == 0
+
+
+def test_devices_of_servers_are_found_and_measured_by_their_names(
+    native: FakeLlama, parent: _Parent
+) -> None:
+    native.lent = (RPC0, RPC1)
+    native.load_log = "load_tensors: RPC1[gpu-box:50052] model buffer size = 92.00 MiB\n"
+
+    connected = parent.answer_to("connect", 1, ["gpu-box:50052"])
+    loaded = parent.answer_to("load", 2, to_json(_parameters(native)))
+
+    assert from_json(EngineInfo, connected["body"]).devices == (CUDA0, CUDA1, CPU, RPC0, RPC1)
+    assert native.loaded[0].devices == ("RPC1", "RPC0", "CUDA1", "CUDA0")
+    (buffer,) = from_json(LoadReport, loaded["body"]).buffers
+    assert buffer.device == "RPC1"
+
+
+def test_server_without_devices_is_refused(parent: _Parent) -> None:
+    refused = parent.answer_to("connect", 1, ["gpu-box:50052"])
+
+    assert refused["type"] == "refused"
+    assert "gpu-box:50052 has no devices" in refused["message"]

@@ -33,8 +33,13 @@ llama_model_load: error loading model: tensor 'x' data is not within the file bo
 llama_model_load_from_file_impl: failed to load model
 """
 _ASSERTION = "llama_model_load: x\n/src/ggml.c:3758: GGML_ASSERT(a->ne[0] == b->ne[0]) failed\n"
+_OTHER_VERSION = """\
+RPC server version mismatch: 6.1.0
+/src/ggml-rpc.cpp:550: RPC handshake failed for gpu-box:50052
+"""
+_SERVER_LEFT = "/src/ggml-rpc.cpp:566: Remote RPC server crashed or returned malformed response\n"
 _TAILS = {
-    "assertion": (_ASSERTION, "/src/ggml.c:3758: GGML_ASSERT(a->ne[0] == b->ne[0]) failed", False),
+    "assertion": (_ASSERTION, "ggml.c:3758: GGML_ASSERT(a->ne[0] == b->ne[0]) failed", False),
     "cuda out of memory": (_CUDA_MEMORY, "failed to allocate CUDA0 buffer", True),
     "cuda fault": (_CUDA_FAULT, "CUDA error: an illegal memory access", True),
     "vulkan device lost": (_VULKAN_LOST, "vk::Device::waitForFences: ErrorDeviceLost", True),
@@ -43,6 +48,8 @@ _TAILS = {
     "cut short": (_CUT_SHORT, "tensor 'x' data is not within the file bounds", False),
     "host memory": ("alloc_buffer: failed to allocate CPU buffer of size 9\n", "CPU buffer", False),
     "exception": ("terminate called\n  what():  std::bad_alloc\n", "what(): std::bad_alloc", False),
+    "server of another version": (_OTHER_VERSION, "RPC server version mismatch: 6.1.0", False),
+    "server that left": (_SERVER_LEFT, "ggml-rpc.cpp:566: Remote RPC server crashed", False),
     "silence": ("llama_context: n_ctx = 512\n", "", False),
 }
 
@@ -85,3 +92,14 @@ def test_escape_sequences_in_the_log_are_made_visible() -> None:
 
     assert "\x1b" not in message
     assert "\x07" not in message
+
+
+@pytest.mark.parametrize(
+    ("log", "hint"),
+    [(_OTHER_VERSION, "the same version of llama.cpp"), (_SERVER_LEFT, "run out of memory")],
+    ids=["another version", "gone"],
+)
+def test_death_by_a_server_says_what_to_do(log: str, hint: str) -> None:
+    death = explain_death("the engine", -signal.SIGABRT, log)
+
+    assert hint in death.hint

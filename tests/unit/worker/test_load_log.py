@@ -20,7 +20,7 @@ sched_reserve:        CPU compute buffer size =   514.50 MiB
 
 
 def test_every_buffer_is_read_with_its_purpose() -> None:
-    assert measured_buffers(_LOG) == (
+    assert measured_buffers(_LOG, {}) == (
         MeasuredBuffer(device="CPU_Mapped", purpose="weights", n_bytes=round(235.16 * MIB)),
         MeasuredBuffer(device="CUDA0", purpose="weights", n_bytes=round(102.5 * MIB)),
         MeasuredBuffer(device="CPU", purpose="output", n_bytes=MIB),
@@ -32,4 +32,12 @@ def test_every_buffer_is_read_with_its_purpose() -> None:
 
 
 def test_log_without_buffers_gives_none() -> None:
-    assert measured_buffers("print_info: n_ctx_train = 8192\n") == ()
+    assert measured_buffers("print_info: n_ctx_train = 8192\n", {}) == ()
+
+
+def test_remote_buffers_are_called_like_their_devices() -> None:
+    log = "load_tensors: RPC0[gpu-box:50052] model buffer size =    92.10 MiB\n"
+
+    (buffer,) = measured_buffers(log, {"RPC0[gpu-box:50052]": "RPC1"})
+
+    assert buffer.device == "RPC1"
