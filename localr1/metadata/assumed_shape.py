@@ -39,9 +39,10 @@ class AssumedShape:
             raise self.refused(f"{self.arch}.block_count is {n_layer}, not from 1 to 512")
         n_dense = self.count("leading_dense_block_count", 0)
         dims = dict(model_tensors(sizes))
+        kinds = [layer_tensors(sizes, has_experts=has_experts) for has_experts in (False, True)]
         for i in range(n_layer):
             has_experts = sizes.n_expert > 0 and i >= n_dense
-            for name, shape in layer_tensors(sizes, has_experts=has_experts).items():
+            for name, shape in kinds[has_experts].items():
                 dims[f"blk.{i}.{name}"] = shape
         # a layer without heads attends to nothing
         return {name: shape for name, shape in dims.items() if 0 not in shape}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from quant.dtypes import Array
 from quant.families.tensor_map import MappedTensor
@@ -41,8 +42,12 @@ def types_by_count(
 def without_rows(name: str, dims: Sequence[int], dtype: str = "F32") -> MappedTensor:
     """A tensor of which only the shape is known, for what asks about shapes only."""
     shape = tuple(reversed(dims))
-    source = RowSource(dtype, math.prod(shape[:-1]), shape[-1], 0, (), _no_rows)
-    return MappedTensor(name, shape, source)
+    return MappedTensor(name, shape, _source(shape, dtype))
+
+
+@lru_cache(maxsize=256)  # layers have the same shapes, and models hundreds of layers
+def _source(shape: tuple[int, ...], dtype: str) -> RowSource:
+    return RowSource(dtype, math.prod(shape[:-1]), shape[-1], 0, (), _no_rows)
 
 
 def laid_out(

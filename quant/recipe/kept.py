@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 _PARTS = (
     "_norm.weight",
@@ -46,12 +47,15 @@ _KEPT_IN_GLM5_NEXT = _any_of(_PARTS + _PARTS_OF_GLM5_NEXT)
 
 def is_quantisable(name: str, shape: tuple[int, ...], architecture: str) -> bool:
     """Whether the tensor takes part in the mix. `shape` has the row length last."""
-    if not name.endswith("weight") or name in _NAMES or not _has_rows(shape):
-        return False
-    kept = _KEPT_IN_GLM5_NEXT if architecture == "glm5-next" else _KEPT
-    return kept.search(name) is None
+    return _has_rows(shape) and _is_quantisable_name(name, architecture == "glm5-next")
+
+
+@lru_cache(maxsize=2**14)  # every model and every type asks for the same names again
+def _is_quantisable_name(name: str, is_glm5_next: bool) -> bool:  # noqa: FBT001 - part of a key
+    kept = _KEPT_IN_GLM5_NEXT if is_glm5_next else _KEPT
+    return name.endswith("weight") and name not in _NAMES and kept.search(name) is None
 
 
 def _has_rows(shape: tuple[int, ...]) -> bool:
     """More than one: ggml does not count outer dimensions of 1."""
-    return any(size > 1 for size in shape[:-1])
+    return max(shape[:-1], default=1) > 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from quant.errors import CheckpointDamagedError
 from quant.families.tensor_map import MappedTensor
@@ -15,11 +16,12 @@ from quant.gguf.types import TensorType
 from quant.recipe.mix import Mix, ModelFacts, Place
 
 _LAYER = re.compile(r"blk\.(\d+)")
-_VALUES = ("attn_qkv.weight", "attn_kv_b.weight", "attn_v.weight")
+_VALUES = re.compile(r"attn_(qkv|kv_b|v)\.weight")
 _EMBEDDINGS = ("token_embd.weight", "per_layer_token_embd.weight")
-_EIGHT_BITS_IN_GLM5_NEXT = ("attn_q_a", "attn_q_b", "nextn.eh_proj")
+_EIGHT_BITS_IN_GLM5_NEXT = re.compile(r"attn_q_[ab]|nextn\.eh_proj")
 
 
+@lru_cache(maxsize=2**14)  # every model and every type asks for the same names again
 def layer_of(name: str) -> int:
     """The layer's number, -1 outside the layers."""
     match = _LAYER.match(name)
@@ -44,14 +46,14 @@ class MixedTypes:
         self._facts = facts
         self._has_imatrix = has_imatrix
         self._is_tied = all(tensor.name != "output.weight" for tensor in tensors)
-        self._n_values = sum(_has_any(tensor.name, _VALUES) for tensor in tensors)
+        self._n_values = sum(_VALUES.search(tensor.name) is not None for tensor in tensors)
         self._values = itertools.count()
         self._ffn_downs = itertools.count()
 
     def next_type(self, tensor: MappedTensor) -> TensorType:
         """The type of the next tensor, before anybody asks whether its rows fit."""
         name = tensor.name
-        if self._facts.architecture == "glm5-next" and _has_any(name, _EIGHT_BITS_IN_GLM5_NEXT):
+        if self._facts.architecture == "glm5-next" and _EIGHT_BITS_IN_GLM5_NEXT.search(name):
             return TensorType.Q8_0
         if name == "output.weight" or (self._is_tied and name in _EMBEDDINGS):
             return self._output_type(tensor)
@@ -59,7 +61,7 @@ class MixedTypes:
             return self._expert_type(tensor)
         if name in _EMBEDDINGS:
             return self._mix.base
-        if _has_any(name, _VALUES):
+        if _VALUES.search(name):
             return self._value_type()
         return self._layer_type(name)
 
@@ -105,7 +107,3 @@ class MixedTypes:
             if not 0 <= index < n_layer:
                 raise CheckpointDamagedError(f"tensor {name!r} is in none of the {n_layer} layers")
         return Place(index, n_layer, self._facts, self._has_imatrix)
-
-
-def _has_any(name: str, parts: Sequence[str]) -> bool:
-    return any(part in name for part in parts)
