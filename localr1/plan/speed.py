@@ -97,10 +97,11 @@ class _Reader:
         self._card = card
         self._n_tokens = effective_ubatch(request, n_ctx)
         self._kv_bytes = kv_bytes_per_layer(card, request, n_ctx)
-        self._cells = [
+        full, windowed = (
             n_cells(card, request, n_ctx, is_swa=is_swa) * request.n_seq_max
-            for is_swa in card.is_swa
-        ]
+            for is_swa in (False, True)
+        )
+        self._cells = [windowed if is_swa else full for is_swa in card.is_swa]
         self._state_bytes = state_bytes_per_layer(card, request)
         experts = card.experts
         self._active = experts.n_used / experts.n_expert if experts else 1.0
@@ -108,8 +109,9 @@ class _Reader:
 
     def token_s(self, work: _Work, n_past: int) -> Range:
         """Seconds of one token with `n_past` tokens in the cache: slowest, fastest."""
+        cache_bytes = self._cache_bytes(work, n_past)
         slow, fast = (
-            self._reading_s(work, n_past, end) + work.n_layers * work.rate.layer_s[1 - end]
+            self._reading_s(work, cache_bytes, end) + work.n_layers * work.rate.layer_s[1 - end]
             for end in (0, 1)
         )
         return slow, fast
@@ -119,7 +121,9 @@ class _Reader:
         parts = {"hand-overs between host and GPU": n_handovers * math.fsum(_HANDOVER_S) / 2}
         for work in works:
             place = "system memory" if work.name == HOST else work.name
-            reading_s = (self._reading_s(work, 0, 0) + self._reading_s(work, 0, 1)) / 2
+            cache_bytes = self._cache_bytes(work, 0)
+            slow_s, fast_s = (self._reading_s(work, cache_bytes, end) for end in (0, 1))
+            reading_s = (slow_s + fast_s) / 2
             parts[f"memory bandwidth of {place}"] = reading_s
             parts[f"work per layer on {place}"] = work.n_layers * math.fsum(work.rate.layer_s) / 2
         return max(parts, key=lambda part: parts[part])
@@ -147,20 +151,22 @@ class _Reader:
             fast_s += copied_bytes / _LINK_BYTES_PER_S[1]
         return self._n_tokens / slow_s, self._n_tokens / fast_s
 
-    def _reading_s(self, work: _Work, n_past: int, end: int) -> float:
+    def _reading_s(self, work: _Work, cache_bytes: float, end: int) -> float:
         rate = work.rate
         weights_s = sum(
             n_bytes / rate.weight_bytes_per_s.get(type_name, rate.bytes_per_s)[end]
             for type_name, n_bytes in self._read_bytes[work.name].items()
         )
-        cache_bytes = sum(
+        return weights_s + cache_bytes / rate.bytes_per_s[end]
+
+    def _cache_bytes(self, work: _Work, n_past: int) -> float:
+        return sum(
             # a state is written back for every token, of the cache one more row is
             self._kv_bytes[layer] * min(n_past / self._cells[layer], 1)
             + 2 * self._state_bytes[layer]
             for layer in work.layers
             if layer < self._card.n_layer
         )
-        return weights_s + cache_bytes / rate.bytes_per_s[end]
 
     def _by_type(self, tensors: Iterable[TensorInfo]) -> Mapping[str, float]:
         """Bytes of weights that each token reads, by their type."""
