@@ -69,21 +69,20 @@ def kv_bytes_per_layer(card: ModelCard, request: PlanRequest, n_ctx: int) -> tup
             hint=f"use --kv {request.type_k}",
         )
     max_v_width = max(map(int.__mul__, card.n_head_kv, card.head_dim_v))
+    n_rows = n_rows_of_cells(request)
+    full, windowed = (n_rows * n_cells(card, request, n_ctx, is_swa=swa) for swa in (False, True))
     sizes = []
     for i_layer in range(card.n_layer):
         if not card.has_kv[i_layer]:
             sizes.append(0)
             continue
-        cells = n_cells(card, request, n_ctx, is_swa=card.is_swa[i_layer])
-        cells *= n_rows_of_cells(request)
+        cells = windowed if card.is_swa[i_layer] else full
         k_width = card.n_head_kv[i_layer] * card.head_dim_k[i_layer]
         v_width = card.n_head_kv[i_layer] * card.head_dim_v[i_layer]
         if v_width and not request.uses_flash_attn:
             v_width = max_v_width  # V lies transposed, and all layers share one stride
-        sizes.append(
-            _row_bytes(request.type_k, k_width) * cells
-            + _row_bytes(request.type_v, v_width) * cells
-        )
+        row_bytes = _row_bytes(request.type_k, k_width) + _row_bytes(request.type_v, v_width)
+        sizes.append(row_bytes * cells)
     return tuple(sizes)
 
 
