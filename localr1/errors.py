@@ -19,6 +19,7 @@
     │   └── EngineRefusedError   7  is alive but llama.cpp said no (load failed, bad request)
     ├── ContextOverflowError     8  the prompt is longer than the context
     ├── NoRoomError              9  the disk that stdout or the cache is on is full
+    ├── CancelledError         130  Ctrl-C, or told to terminate
     └── ReaderLeftError        130  whoever read our stdout closed it
 
 `quant.errors.QuantError` and `backends.errors.BackendError` are trees of their own with the same
@@ -207,6 +208,16 @@ class NoRoomError(LocalR1Error):
 
     code = "disk_full"
     exit_code = EXIT_DISK_FULL
+
+
+class CancelledError(LocalR1Error):
+    """The user, or the system, wants the work to end: Ctrl-C or SIGTERM."""
+
+    code = "cancelled"
+    exit_code = EXIT_INTERRUPTED
+
+    def __init__(self, message: str = "interrupted", *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
 
 
 class ReaderLeftError(LocalR1Error):

@@ -42,12 +42,25 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress(Event):
-    """Long work moved on: `stage` is "load", "prompt" or "convert"; `unit` is what is counted."""
+    """Long work moved on; `unit` is what is counted, empty for a share of 1.
+
+    `stage` is "load" or "prompt" of a reply, "measure" of `imatrix`, "fetch", "convert", "tensors",
+    "source" or "predictions" of `convert` and `verify`.
+    """
 
     stage: str
     done: float
     total: float
     unit: str = ""
+    per_s: float | None = None
+    """Units per second since this run began the stage."""
+    left_s: float | None = None
+    """Seconds until the stage is done, at that speed."""
+    n_weights_done: int | None = None
+    """Of a conversion: by this run alone."""
+    weights_per_s: float | None = None
+    tensor: str | None = None
+    """Of a conversion: the one that was written last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

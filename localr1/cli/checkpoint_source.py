@@ -1,7 +1,7 @@
 """Owns where `convert` gets a checkpoint from: a path, or a repository on a hub.
 
 A repository is asked for here, after the user's word on the network was heard; what comes is
-narrated, shown as a bar while the conversion has to wait for it, and told as `fetch` events.
+narrated, and shown as a bar while the conversion has to wait for it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localr1.cli.output import Output
-from localr1.errors import OfflineError, UsageError
+from localr1.cli.progress import ProgressTeller
+from localr1.errors import CancelledError, OfflineError, UsageError
+from localr1.events import Progress
 from localr1.paths import typed_path
 from localr1.settings import cache_dir
-from localr1.units import format_bytes
 
 if TYPE_CHECKING:
     from localr1.hub.names import RepositoryName
     from localr1.hub.shards import FetchProgress, HubShards
     from quant.source.shard_store import ShardStore
-
-_EVENT_EVERY_S = 0.5
 
 
 @dataclass(slots=True)
@@ -45,7 +44,7 @@ class CheckpointSource:
 
 @contextlib.contextmanager
 def checkpoint_source(
-    source: str, output: Output, *, is_offline: bool, delete_shards: bool
+    source: str, output: Output, teller: ProgressTeller, *, is_offline: bool, delete_shards: bool
 ) -> Iterator[CheckpointSource]:
     """What `source` means, ready to be read while the block runs.
 
@@ -57,7 +56,10 @@ def checkpoint_source(
     path = typed_path(source)
     name = repository_meant(source)
     if name is not None:
-        with _hub_source(name, output, is_offline=is_offline, delete_shards=delete_shards) as found:
+        fetching = _Fetching(output, teller)
+        with _hub_source(
+            name, output, fetching, is_offline=is_offline, delete_shards=delete_shards
+        ) as found:
             yield found
         return
     if delete_shards:
@@ -69,7 +71,12 @@ def checkpoint_source(
 
 @contextlib.contextmanager
 def _hub_source(
-    name: RepositoryName, output: Output, *, is_offline: bool, delete_shards: bool
+    name: RepositoryName,
+    output: Output,
+    fetching: _Fetching,
+    *,
+    is_offline: bool,
+    delete_shards: bool,
 ) -> Iterator[CheckpointSource]:
     from localr1.hub.access import hub_access, is_offline_wanted
 
@@ -81,7 +88,6 @@ def _hub_source(
     from localr1.hub.checkpoint import hub_checkpoint
 
     access = hub_access(os.environ)
-    fetching = _Fetching(output)
     output.narrate(f"asking {access.host} for {name}")
     if delete_shards:
         output.narrate("shards will be deleted, so the result cannot be compared with them")
@@ -97,7 +103,7 @@ def _hub_source(
         output.detail(f"commit {found.commit}, in {found.directory}")
         try:
             yield CheckpointSource(found.directory, found.shards, fetching)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, CancelledError):
             if found.shards.progress.bytes_done:
                 output.narrate("what was fetched was kept")
             raise
@@ -108,11 +114,10 @@ def _hub_source(
 class _Fetching:
     """What is told about shards on their way."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, teller: ProgressTeller) -> None:
         self.shards: HubShards | None = None
         self._output = output
-        self._started_s = self._told_s = time.monotonic()
-        self._bytes_before = -1
+        self._teller = teller
 
     def sleep(self, seconds: float) -> None:
         """Before another attempt to get the first answers."""
@@ -121,42 +126,17 @@ class _Fetching:
 
     def waiting(self, progress: FetchProgress) -> None:
         """The conversion has nothing to do but wait."""
-        speed = self._speed(progress)
-        self._output.progress(
-            "fetching",
-            progress.bytes_done,
-            progress.bytes_total,
-            note=f"of {format_bytes(progress.bytes_total)}, {speed / 1e6:.0f} MB/s",
-        )
-        self._tell(progress, speed)
+        self._teller.show(_event(progress))
 
     def beside(self) -> str:
         """The conversion is at work, and so perhaps is the network."""
         if self.shards is None:
             return ""
-        progress = self.shards.progress
-        if progress.bytes_done >= progress.bytes_total:
-            return ""
-        self._tell(progress, self._speed(progress))
-        return f", {progress.bytes_done / progress.bytes_total:.0%} fetched"
+        event = self._teller.tell(_event(self.shards.progress))
+        return f", {event.done / event.total:.0%} fetched" if event.done < event.total else ""
 
-    def _speed(self, progress: FetchProgress) -> float:
-        if self._bytes_before < 0:
-            self._started_s, self._bytes_before = time.monotonic(), progress.bytes_done
-        elapsed_s = max(time.monotonic() - self._started_s, 1e-3)
-        return (progress.bytes_done - self._bytes_before) / elapsed_s
 
-    def _tell(self, progress: FetchProgress, speed: float) -> None:
-        now_s = time.monotonic()
-        if not self._output.as_json or now_s - self._told_s < _EVENT_EVERY_S:
-            return
-        self._told_s = now_s
-        self._output.json(
-            {
-                "type": "fetch",
-                "t": round(now_s - self._started_s, 3),
-                "bytes_done": progress.bytes_done,
-                "bytes_total": progress.bytes_total,
-                "bytes_per_s": round(speed),
-            }
-        )
+def _event(progress: FetchProgress) -> Progress:
+    return Progress(
+        stage="fetch", done=progress.bytes_done, total=progress.bytes_total, unit="bytes"
+    )

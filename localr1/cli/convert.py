@@ -1,31 +1,31 @@
 """Owns the verb `convert`: a checkpoint, or another GGUF, becomes a GGUF.
 
 Default output: the checkpoint's name and the type, in the current directory. A conversion that was
-cut short goes on when it is asked for again; being told to terminate counts as Ctrl-C.
+cut short goes on when it is asked for again.
 """
 
 from __future__ import annotations
 
 import contextlib
-import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from localr1.cli.checkpoint_source import checkpoint_source
-from localr1.cli.convert_report import (
-    check_reporter,
-    exit_code,
-    progress_reporter,
-    report_plan,
-    report_result,
-)
+from localr1.cli.convert_report import conversion_told, exit_code, report_plan, report_result
+from localr1.cli.interrupts import terminable
 from localr1.cli.options import is_offline, with_output
 from localr1.cli.output import Output
-from localr1.errors import UsageError
+from localr1.cli.progress import ProgressTeller
+from localr1.errors import CancelledError, UsageError
 from localr1.paths import output_path
 from localr1.settings import cache_dir
+
+if TYPE_CHECKING:
+    from localr1.verify.checks import ConversionChecks
+    from localr1.verify.fidelity import Fidelity
 
 
 @click.command()
@@ -94,7 +94,7 @@ def command(  # noqa: PLR0913 - one for each option
     GGUF in F32, F16, BF16 or Q8_0.
     """
     from localr1.verify.checks import ConversionChecks
-    from localr1.verify.source_copy import remove_abandoned_copy
+    from localr1.verify.source_copy import remove_abandoned_copies
     from quant import blueprint
     from quant.importance.reader import read_importance
     from quant.output.split import parse_size
@@ -107,9 +107,13 @@ def command(  # noqa: PLR0913 - one for each option
     importance = read_importance(imatrix_path) if imatrix_path else None
     split_bytes = parse_size(split_size) if split_size else None
     verifies = verifies and not delete_shards  # what is deleted cannot be compared with
-    with checkpoint_source(
-        source, output, is_offline=is_offline(), delete_shards=delete_shards
-    ) as found:
+    teller = ProgressTeller(output)
+    with (
+        terminable(),
+        checkpoint_source(
+            source, output, teller, is_offline=is_offline(), delete_shards=delete_shards
+        ) as found,
+    ):
         if dry_run and found.path.name == "config.json":
             found.path = found.path.parent
         name = blueprint.source_name(found.path)
@@ -135,13 +139,13 @@ def command(  # noqa: PLR0913 - one for each option
             )
             report_plan(output, plan)
             return 0
-        remove_abandoned_copy(path)
-        with _interruptible(output, path):
+        remove_abandoned_copies(path.parent)
+        with _resumable(path):
             result = convert(
                 found.path,
                 path,
                 file_type=file_type,
-                on_progress=progress_reporter(output, found.note),
+                on_progress=conversion_told(teller, found.note),
                 overwrite=force,
                 fresh=fresh,
                 split_bytes=split_bytes,
@@ -153,25 +157,33 @@ def command(  # noqa: PLR0913 - one for each option
                 notes=checks.notes,
                 before_writing=checks.before_writing,
             )
-            fidelity = checks.after_writing(check_reporter(output)) if verifies else None
+        fidelity = _compared(checks, teller, result.output, source) if verifies else None
     report_result(output, result, checks, fidelity)
     return exit_code(fidelity)
 
 
 @contextlib.contextmanager
-def _interruptible(output: Output, path: Path) -> Iterator[None]:
-    """SIGTERM ends the work as tidily as Ctrl-C does; both say whether something was kept."""
+def _resumable(path: Path) -> Iterator[None]:
+    """Who interrupts the block is told whether something was kept."""
     from quant.output.files import journal_path
 
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
-    except KeyboardInterrupt:
-        if journal_path(path).exists():
-            output.narrate("what is done was kept; the same command goes on from there")
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    except KeyboardInterrupt as exc:
+        kept = "what is done was kept; the same command goes on from there"
+        raise CancelledError(hint=kept if journal_path(path).exists() else "") from exc
+
+
+def _compared(
+    checks: ConversionChecks, teller: ProgressTeller, output: Path, source: str
+) -> Fidelity:
+    try:
+        return checks.after_writing(teller.show)
+    except KeyboardInterrupt as exc:
+        raise CancelledError(
+            f"interrupted; {output} is complete, but was not compared with its source",
+            hint=f"to do that: localr1 verify {output} --source {source}",
+        ) from exc
 
 
 def _kernels_dir() -> Path | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from localr1.cli.output import Output
+from localr1.cli.progress import ProgressTeller
 from localr1.errors import EXIT_DAMAGED, EXIT_OK
+from localr1.events import Progress
 from localr1.units import format_bytes, format_count, format_duration
 
 if TYPE_CHECKING:
@@ -17,64 +18,29 @@ if TYPE_CHECKING:
     from quant.blueprint import Blueprint
     from quant.pipeline import ConvertProgress, ConvertResult
 
-_EVENT_EVERY_S = 0.5
-
 
 def exit_code(fidelity: Fidelity | None) -> int:
     """Not 0 if the result is not what was hoped for, though it was kept."""
     return EXIT_DAMAGED if fidelity is not None and fidelity.verdict == "fail" else EXIT_OK
 
 
-def progress_reporter(output: Output, note: Callable[[], str]) -> Callable[[ConvertProgress], None]:
-    """Draws or prints how far the weights have come; `note` has more to say about it."""
-    started_s = time.monotonic()
-    reported_s = started_s
+def conversion_told(
+    teller: ProgressTeller, note: Callable[[], str]
+) -> Callable[[ConvertProgress], None]:
+    """Tells how far the weights have come; `note` has more to say about it."""
 
-    def report(progress: ConvertProgress) -> None:
-        nonlocal reported_s
-        now_s = time.monotonic()
-        elapsed_s = max(now_s - started_s, 1e-3)
-        bytes_per_s = (progress.bytes_done - progress.bytes_kept) / elapsed_s
-        weights_per_s = progress.n_weights_done / elapsed_s
-        output.progress(
-            "converting",
-            progress.bytes_done,
-            progress.bytes_total,
-            note=f"{bytes_per_s / 1e6:.0f} MB/s, {weights_per_s / 1e6:.0f} M weights/s{note()}",
+    def tell(progress: ConvertProgress) -> None:
+        event = Progress(
+            stage="convert",
+            done=progress.bytes_done,
+            total=progress.bytes_total,
+            unit="bytes",
+            n_weights_done=progress.n_weights_done,
+            tensor=progress.tensor,
         )
-        if output.as_json and now_s - reported_s >= _EVENT_EVERY_S:
-            reported_s = now_s
-            output.json(
-                {
-                    "type": "progress",
-                    "t": round(now_s - started_s, 3),
-                    "bytes_done": progress.bytes_done,
-                    "bytes_total": progress.bytes_total,
-                    "bytes_per_s": round(bytes_per_s),
-                    "n_weights_done": progress.n_weights_done,
-                    "weights_per_s": round(weights_per_s),
-                    "tensor": progress.tensor,
-                }
-            )
+        teller.show(event, note=note())
 
-    return report
-
-
-def check_reporter(output: Output) -> Callable[[str, float], None]:
-    """Draws or prints how far the checks have come: a stage and its share."""
-    started_s = time.monotonic()
-    reported_s = started_s
-
-    def report(stage: str, share: float) -> None:
-        nonlocal reported_s
-        output.progress(f"verifying: {stage}", share, 1.0)
-        now_s = time.monotonic()
-        if output.as_json and now_s - reported_s >= _EVENT_EVERY_S:
-            reported_s = now_s
-            t = round(now_s - started_s, 3)
-            output.json({"type": "progress", "t": t, "stage": stage, "share": round(share, 3)})
-
-    return report
+    return tell
 
 
 def report_result(
@@ -87,7 +53,7 @@ def report_result(
             "tokenizer": dataclasses.asdict(checks.tokenizer) if checks.tokenizer else None,
             "fidelity": fidelity.as_json() if fidelity else None,
         }
-        output.json({"type": "result", "t": round(result.seconds, 3), **document})
+        output.json({"type": "result", "t": round(output.elapsed_s, 3), **document})
         return
     types = ", ".join(f"{count} {name}" for name, count in sorted(result.tensor_types.items()))
     output.narrate(

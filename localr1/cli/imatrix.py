@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import signal
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from localr1.cli.interrupts import terminable
 from localr1.cli.options import with_output
 from localr1.cli.output import Output
 from localr1.errors import UsageError
@@ -91,7 +91,7 @@ def command(  # noqa: PLR0913 - one for each option
         observes_inputs=True,
     )
     started_s = time.monotonic()
-    with _terminable():
+    with terminable():
         written = output_path(target, f"{path.stem}-imatrix.gguf")
         if str(text) != "-":
             require_apart(written, [text])
@@ -124,16 +124,6 @@ def read_text(path: Path) -> str:
     if not text.strip():
         raise UsageError(f"{name} is empty")
     return text.removesuffix("\n")
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the work as tidily as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _watched(

@@ -20,9 +20,7 @@ from backends.errors import BackendError
 from localr1 import __version__
 from localr1.cli.output import NO_ROOM, Output
 from localr1.errors import (
-    EXIT_INTERRUPTED,
-    EXIT_UNEXPECTED,
-    EXIT_USAGE,
+    CancelledError,
     LocalR1Error,
     NoRoomError,
     UsageError,
@@ -38,6 +36,7 @@ _VERBS: dict[str, str] = {
     "fit": "Which models run on this machine, and how fast.",
     "imatrix": "What a text does to a model's weights, for convert --imatrix.",
     "plan": "What a model needs in memory, buffer by buffer.",
+    "verify": "Is a converted GGUF what it was made from.",
 }
 
 _EPILOG = """\
@@ -89,38 +88,38 @@ def run(argv: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a letter is no failure
+    output = Output(as_json="--json" in argv)
     try:
         result: Any = cli.main(args=argv, prog_name="localr1", standalone_mode=False)
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        Output().narrate("localr1: interrupted")
-        return EXIT_INTERRUPTED
-    except click.ClickException as exc:
-        usage = UsageError(exc.format_message(), hint="see localr1 --help")
-        Output(as_json="--json" in argv).error(usage)
-        return EXIT_USAGE
-    except Exception as exc:  # noqa: BLE001 - the outermost edge of the process
-        return _failed(exc, as_json="--json" in argv)
+    except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - the outermost edge of the process
+        return _tell(output, _explained(exc))
     return result if isinstance(result, int) else 0
 
 
-def _failed(exc: Exception, *, as_json: bool) -> int:
-    output = Output(as_json=as_json)
+def _tell(output: Output, error: LocalR1Error | QuantError | BackendError) -> int:
+    try:
+        output.error(error)
+    except LocalR1Error:  # stdout is gone, which may be what the error is about
+        Output().error(error)
+    return error.exit_code
+
+
+def _explained(exc: BaseException) -> LocalR1Error | QuantError | BackendError:
     if isinstance(exc, LocalR1Error | QuantError | BackendError):
-        output.error(exc)
-        return exc.exit_code
+        return exc
+    if isinstance(exc, KeyboardInterrupt | click.exceptions.Abort):
+        return CancelledError()
+    if isinstance(exc, click.ClickException):
+        return UsageError(exc.format_message(), hint="see localr1 --help")
     if isinstance(exc, OSError) and exc.errno in NO_ROOM:  # click writes the help by itself
-        output.error(NoRoomError("there is no room left to write to"))
-        return NoRoomError.exit_code
+        return NoRoomError("there is no room left to write to")
     with tempfile.NamedTemporaryFile(
         "w", prefix="localr1-error-", suffix=".txt", delete=False
     ) as report:
         traceback.print_exception(exc, file=report)
-    output.error(
-        LocalR1Error(
-            f"unexpected {type(exc).__name__}: {exc}",
-            hint=f"a bug; please report it with {Path(report.name)}",
-        )
+    return LocalR1Error(
+        f"unexpected {type(exc).__name__}: {exc}",
+        hint=f"a bug; please report it with {Path(report.name)}",
     )
-    return EXIT_UNEXPECTED

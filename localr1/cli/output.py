@@ -56,6 +56,7 @@ class Output:
         stdout: TextIO | None = None,
         stderr: TextIO | None = None,
     ) -> None:
+        self._began_s = time.monotonic()
         self.as_json = as_json
         self.quiet = quiet
         self.verbose = verbose
@@ -71,6 +72,11 @@ class Output:
     def is_terminal(self) -> bool:
         """Whether a person watches: both streams are terminals."""
         return self._stdout.isatty() and self._stderr.isatty()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the request began: `t` of an event."""
+        return time.monotonic() - self._began_s
 
     def data(self, text: str, *, end: str = "\n") -> None:
         """Write data to stdout at once."""
@@ -97,9 +103,10 @@ class Output:
     def error(self, error: ExplainedError) -> None:
         """One line that says what happened, and the hint on the same line. Also when quiet."""
         if self.as_json:
-            self.json(
-                {"type": "error", "code": error.code, "message": error.message, "hint": error.hint}
-            )
+            from localr1.events import Error, to_json
+
+            event = Error(t=self.elapsed_s, code=error.code, message=error.message, hint=error.hint)
+            self.json(to_json(event))
         self.clear_progress()
         hint = f" ({safe_line(error.hint)})" if error.hint else ""
         line = self._styled("localr1: ", "red") + safe_line(error.message) + hint

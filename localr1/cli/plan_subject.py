@@ -131,11 +131,14 @@ def _from_repository(
 def _from_checkpoint(output: Output, source: str, options: ModelOptions, file_type: str) -> Subject:
     from localr1.cli.checkpoint_source import checkpoint_source
     from localr1.cli.options import is_offline
+    from localr1.cli.progress import ProgressTeller
     from localr1.model_facts.card import ModelCard
     from quant.blueprint import dry_run
     from quant.gguf.header import header_of_bytes
 
-    with checkpoint_source(source, output, is_offline=is_offline(), delete_shards=False) as found:
+    with checkpoint_source(
+        source, output, ProgressTeller(output), is_offline=is_offline(), delete_shards=False
+    ) as found:
         target = Path(f"{found.path.name}-{file_type.upper()}.gguf")
         drawn = dry_run(found.path, target, file_type=file_type, store=found.store)
     (file,) = drawn.files

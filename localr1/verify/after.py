@@ -15,6 +15,7 @@ from dataclasses import replace
 import psutil
 
 from localr1.errors import EngineError, EngineRefusedError, OutputDamagedError
+from localr1.events import Progress
 from localr1.units import GIB, format_bytes
 from localr1.verify.fidelity import Fidelity, summary
 from localr1.verify.limits import require_explained
@@ -25,64 +26,81 @@ from localr1.verify.verifier import Verifier
 from quant.blueprint import Blueprint, Source
 from quant.errors import QuantError
 from quant.gguf.types import TensorType
-from quant.output.target import explained
 from quant.source.gguf import GgufModel
+from quant.source.safetensors import StoredTensor
 
-Progress = Callable[[str, float], None]
-"""Called with what is being done and how far it is, from 0 to 1."""
+OnProgress = Callable[[Progress], None]
 
 _SPARE_BYTES = GIB  # of memory and of disk, for everything else
 
 
 def check_result(
-    source: Source, plan: Blueprint, on_progress: Progress, *, n_threads: int | None
+    source: Source, plan: Blueprint, on_progress: OnProgress, *, n_threads: int | None
 ) -> Fidelity:
-    """Compare the output of `plan`, which has been written, with its source.
+    """Compare the output of `plan`, which has just been written, with its source.
 
     What was measured goes into the file's metadata, where keys are reserved for it.
     Raises: OutputDamagedError, having moved the output aside.
     """
-    stored = {tensor for item in plan.tensors for tensor in item.tensor.source.stored}
-    fidelity = Fidelity(plan.file_type.name, None)
-    if not all(tensor.path.is_file() for tensor in stored):
-        return replace(fidelity, reason="the source is not on this disk any more")
+    if not has_weights(plan):
+        return Fidelity(plan.file_type.name, None, reason="the source is not on this disk any more")
     try:
-        with Verifier() as verifier:
-            errors = _tensor_errors(verifier, plan, on_progress, n_threads)
-            fidelity = replace(fidelity, tensors=summary(errors))
-            fidelity = _predicted(verifier, source, plan, fidelity, on_progress)
+        fidelity = compare(source, plan, on_progress, n_threads=n_threads)
+    except OutputDamagedError as exc:
+        for file in plan.files:
+            file.path.replace(file.path.with_name(f"{file.path.name}.damaged"))
+        raise OutputDamagedError(
+            exc.message,
+            hint="it was renamed to *.damaged; convert again, and check disk and memory",
+        ) from exc
     except EngineError as exc:
-        fidelity = replace(fidelity, reason=exc.message)
-    first = plan.files[0]
-    with explained(first.path):
-        stamp(first.path, first.header, fidelity.measures(), source_digest(stored))
+        fidelity = Fidelity(plan.file_type.name, None, reason=exc.message)
+    stamp(plan.files[0].path, fidelity.measures(), source_digest(stored_tensors(plan)))
     return fidelity
 
 
+def compare(
+    source: Source, plan: Blueprint, on_progress: OnProgress, *, n_threads: int | None
+) -> Fidelity:
+    """How true the file that `plan` describes is to its source; changes nothing.
+
+    Raises: OutputDamagedError if it holds something else, EngineError if nothing can be compared.
+    """
+    fidelity = Fidelity(plan.file_type.name, None)
+    with Verifier() as verifier:
+        errors = _tensor_errors(verifier, plan, on_progress, n_threads)
+        fidelity = replace(fidelity, tensors=summary(errors))
+        return _predicted(verifier, source, plan, fidelity, on_progress)
+
+
+def has_weights(plan: Blueprint) -> bool:
+    """Whether the weights that `plan` was drawn from are on this disk."""
+    return all(tensor.path.is_file() for tensor in stored_tensors(plan))
+
+
+def stored_tensors(plan: Blueprint) -> set[StoredTensor]:
+    """Everything of the source that became part of the output."""
+    return {tensor for item in plan.tensors for tensor in item.tensor.source.stored}
+
+
 def _tensor_errors(
-    verifier: Verifier, plan: Blueprint, on_progress: Progress, n_threads: int | None
+    verifier: Verifier, plan: Blueprint, on_progress: OnProgress, n_threads: int | None
 ) -> list[TensorError]:
     try:
         files = [OutputFileTensors(file.path, verifier.tensors(file.path)) for file in plan.files]
         errors = tensor_errors(
             plan.tensors,
             files,
-            lambda share: on_progress("checking tensors", share),
+            on_progress,
             n_threads=n_threads,
         )
         require_explained(errors)
     except (OutputDamagedError, EngineRefusedError) as exc:
-        _move_aside(plan)
         raise OutputDamagedError(
             f"{plan.files[0].path}: {exc.message}",
-            hint="it was renamed to *.damaged; convert again, and check disk and memory",
+            hint="convert the checkpoint again, and check disk and memory",
         ) from exc
     return errors
-
-
-def _move_aside(plan: Blueprint) -> None:
-    for file in plan.files:
-        file.path.replace(file.path.with_name(f"{file.path.name}.damaged"))
 
 
 def _predicted(
@@ -90,7 +108,7 @@ def _predicted(
     source: Source,
     plan: Blueprint,
     fidelity: Fidelity,
-    on_progress: Progress,
+    on_progress: OnProgress,
 ) -> Fidelity:
     """The report with predictions, or with the reason why there are none."""
     if fidelity.tensors is not None and fidelity.tensors.max_error == 0:
@@ -106,7 +124,8 @@ def _predicted(
         output = plan.files[0].path
         with source_as_gguf(source, output, reference, on_progress) as path:
             prediction = verifier.compare_predictions(
-                path, lambda share: on_progress("comparing predictions", share)
+                path,
+                lambda share: on_progress(Progress(stage="predictions", done=share, total=1.0)),
             )
     except (EngineError, QuantError) as exc:
         return replace(fidelity, reason=exc.message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from localr1.errors import LocalR1Error
-from localr1.verify.after import Progress, check_result
+from localr1.verify.after import OnProgress, check_result
 from localr1.verify.before import check_tokenizer, require_same
 from localr1.verify.fidelity import Fidelity
 from localr1.verify.frames import TokenizerReport
@@ -43,10 +43,6 @@ class ConversionChecks:
                 raise
             self._notify(f"{exc.message}; went on because of --force")
 
-    def after_writing(self, on_progress: Progress) -> Fidelity:
+    def after_writing(self, on_progress: OnProgress) -> Fidelity:
         """Check the result, which `before_writing` has seen coming. Raises: OutputDamagedError."""
-        try:
-            return check_result(self._source, self._plan, on_progress, n_threads=self._n_threads)
-        except KeyboardInterrupt:
-            self._notify("the output is complete, only its check was cut short")
-            raise
+        return check_result(self._source, self._plan, on_progress, n_threads=self._n_threads)

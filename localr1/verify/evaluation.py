@@ -47,7 +47,7 @@ def compare_predictions(
     """
     comparison = Comparison(source.n_vocab)
     texts = [_tokens(source, passage) for passage in PASSAGES]
-    n_total, n_done = sum(map(len, texts)), 0
+    n_total, n_done = sum(len(tokens) - 1 for tokens in texts), 0
     for tokens in texts:
         source.clear()
         result.clear()

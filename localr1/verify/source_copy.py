@@ -1,7 +1,7 @@
 """Owns the source in a form that llama.cpp runs: a GGUF is one, of a checkpoint a copy is made.
 
 The copy lies in a hidden directory beside the output, which is locked while it is needed. A process
-that is killed leaves it, and the next conversion to the same output takes it away.
+that is killed leaves it; the next conversion or verification in the same place takes it away.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from localr1.events import Progress
 from quant.blueprint import Source
 from quant.gguf.parts import PART_NAME
 from quant.gguf.types import TensorType
@@ -21,10 +23,13 @@ from quant.output.target import explained
 from quant.pipeline import ConvertProgress, convert
 from quant.source.gguf import GgufModel
 
+_COPY = re.compile(r"\..+\.source")
+_FILE_OF_COPY = re.compile(r"source\.gguf|\.source\.gguf\.(\d+\.part|journal)")
+
 
 @contextlib.contextmanager
 def source_as_gguf(
-    source: Source, output: Path, reference: TensorType, on_progress: Callable[[str, float], None]
+    source: Source, output: Path, reference: TensorType, on_progress: Callable[[Progress], None]
 ) -> Iterator[Path]:
     """The source as a GGUF, of `reference` if it has to be made, for as long as it is needed.
 
@@ -36,7 +41,14 @@ def source_as_gguf(
     directory = _directory_beside(output)
 
     def report(progress: ConvertProgress) -> None:
-        on_progress("reading the source", progress.bytes_done / progress.bytes_total)
+        on_progress(
+            Progress(
+                stage="source",
+                done=progress.bytes_done,
+                total=progress.bytes_total,
+                unit="bytes",
+            )
+        )
 
     with explained(directory):
         directory.mkdir(exist_ok=True)
@@ -57,14 +69,23 @@ def source_as_gguf(
         os.close(lock)
 
 
-def remove_abandoned_copy(output: Path) -> None:
-    """Remove what a killed process left beside an output, unless one is at work there."""
-    directory = _directory_beside(output.expanduser().absolute())
-    with contextlib.suppress(OSError):  # usually there is none, or another holds the lock
-        lock = os.open(directory, os.O_RDONLY | os.O_NOFOLLOW)
+def remove_abandoned_copies(directory: Path) -> None:
+    """Remove what killed processes left in a directory, unless one is at work there."""
+    with contextlib.suppress(OSError):  # the directory may not be there yet
+        for entry in list(directory.iterdir()):
+            if _COPY.fullmatch(entry.name):
+                _remove_abandoned(entry)
+
+
+def _remove_abandoned(copy: Path) -> None:
+    with contextlib.suppress(OSError):  # another holds the lock, or there is more than is ours
+        lock = os.open(copy, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(directory, ignore_errors=True)
+            for file in list(copy.iterdir()):
+                if _FILE_OF_COPY.fullmatch(file.name):
+                    file.unlink()
+            copy.rmdir()
         finally:
             os.close(lock)
 

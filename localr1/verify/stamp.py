@@ -15,8 +15,10 @@ from pathlib import Path
 
 from localr1 import __version__
 from localr1.verify.fidelity import MEASURES
+from quant.gguf.header import GgufHeader, read_header
 from quant.gguf.key_values import KeyValues
 from quant.gguf.types import ValueType
+from quant.output.target import explained
 from quant.source.safetensors import StoredTensor
 
 NOT_MEASURED = -1.0
@@ -35,19 +37,31 @@ def reserved_keys() -> KeyValues:
     return keys
 
 
-def stamp(path: Path, header: bytes, measures: Mapping[str, float], digest: str) -> None:
-    """Put measured values in place of the reserved ones. `header` is what the file begins with."""
-    patches = {
-        _place(header, name, ValueType.FLOAT32): struct.pack("<f", value)
-        for name, value in measures.items()
-    }
-    patches[_place(header, _DIGEST, ValueType.STRING) + 8] = digest.encode()  # behind its length
-    with path.open("r+b") as file:
-        for offset, data in patches.items():
-            file.seek(offset)
-            file.write(data)
+def stamp(path: Path, measures: Mapping[str, float], digest: str) -> bool:
+    """Put measured values in place of the reserved ones; False if the file has no such keys.
+
+    Raises: QuantError if the file cannot be read or written.
+    """
+    spans = read_header(path).value_spans
+    values = {f"{PREFIX}{name}": struct.pack("<If", ValueType.FLOAT32, value)
+              for name, value in measures.items()}  # fmt: skip
+    values[PREFIX + _DIGEST] = struct.pack("<IQ", ValueType.STRING, len(digest)) + digest.encode()
+    sizes = {key: end - start for key, (start, end) in spans.items()}
+    if any(sizes.get(key) != len(value) for key, value in values.items()):
+        return False
+    with explained(path), path.open("r+b") as file:
+        for key, value in values.items():
+            file.seek(spans[key][0])
+            file.write(value)
         file.flush()
         os.fsync(file.fileno())
+    return True
+
+
+def recorded_digest(header: GgufHeader) -> str:
+    """The source's digest as a verified file has it; empty if it was never verified."""
+    digest = header.kv.get(PREFIX + _DIGEST)
+    return digest if isinstance(digest, str) and digest.strip("0") else ""
 
 
 def source_digest(tensors: Iterable[StoredTensor]) -> str:
@@ -62,11 +76,3 @@ def source_digest(tensors: Iterable[StoredTensor]) -> str:
             file.seek(tensor.offset)
             digest.update(file.read(min(tensor.n_bytes, _DIGESTED_BYTES)))
     return digest.hexdigest()
-
-
-def _place(header: bytes, name: str, value_type: ValueType) -> int:
-    """Where the value of a key begins."""
-    key = f"{PREFIX}{name}".encode()
-    # the last one: ours come behind the model's own, which may quote anything
-    marker = struct.pack("<Q", len(key)) + key + struct.pack("<I", value_type)
-    return header.rindex(marker) + len(marker)

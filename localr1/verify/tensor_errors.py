@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from localr1.errors import OutputDamagedError
+from localr1.events import Progress
 from localr1.verify.frames import TensorPlace
 from quant.blocks.dequantize import dequantize
 from quant.dtypes import TENSOR_TYPE_OF, Array, Float32Array, to_float32
@@ -57,11 +58,11 @@ class OutputFileTensors:
 def tensor_errors(
     tensors: Sequence[TypedTensor],
     files: Sequence[OutputFileTensors],
-    on_progress: Callable[[float], None],
+    on_progress: Callable[[Progress], None],
     *,
     n_threads: int | None,
 ) -> list[TensorError]:
-    """One error for each tensor, in order. `on_progress` gets shares from 0 to 1.
+    """One error for each tensor, in order.
 
     `n_threads` None means one for each core.
     Raises: OutputDamagedError if the files lack a tensor or have it in another type or size.
@@ -76,7 +77,7 @@ def tensor_errors(
         for item, job in zip(tensors, jobs, strict=True):
             errors.append(job.result())
             n_done += _n_weights(item.tensor)
-            on_progress(n_done / n_total)
+            on_progress(Progress(stage="tensors", done=n_done, total=n_total, unit="weights"))
     finally:
         pool.shutdown(cancel_futures=True)
     return errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from localr1.cli.main import run
 from quant.pipeline import ConvertProgress, convert
 from tests.support.checkpoint_zoo import write_checkpoint
 
@@ -146,3 +148,56 @@ def test_a_conversion_that_ran_out_of_disk_goes_on_when_there_is_room(tmp_path: 
     convert(source, tmp_path / "undisturbed.gguf")
     expected = (tmp_path / "undisturbed.gguf").read_bytes()
     assert (outputs / "model.gguf").read_bytes() == expected
+
+
+@pytest.mark.parametrize(
+    ("script", "hint"), [("", ""), (_OFTEN_MARKED, "the same command goes on from there")]
+)
+def test_events_of_a_cancelled_conversion_end_with_an_error(
+    script: str, hint: str, tmp_path: Path
+) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    told = _TOLD_TO_TERMINATE.replace('"--no-verify"', '"--no-verify", "--json"')
+
+    done = _run(script + told, source, tmp_path / "model.gguf")
+
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 130
+    assert {event["type"] for event in events[:-1]} == {"progress"}
+    assert events[-1]["type"] == "error"
+    assert events[-1]["code"] == "cancelled"
+    assert hint in events[-1]["hint"]
+    assert bool(hint) is bool(events[-1]["hint"])
+
+
+def test_ctrl_c_during_the_check_says_how_to_make_up_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_checkpoint("odd_rows", tmp_path)
+    output = tmp_path / "model.gguf"
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("localr1.verify.after.stamp", interrupted)
+
+    code = run(["convert", str(source), "-o", str(output), "--json"])
+
+    error = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert code == 130
+    assert (error["type"], error["code"]) == ("error", "cancelled")
+    assert f"localr1 verify {output} --source {source}" in error["hint"]
+    assert output.is_file()
+
+
+def test_an_error_that_stdout_does_not_take_is_told_on_stderr(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "localr1", "convert", str(tmp_path / "nowhere"), "--json"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=50,
+            cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+
+    assert done.returncode == 3
+    assert done.stderr.startswith("localr1: there is no ")
+    assert done.stderr.count("\n") == 1

@@ -10,7 +10,8 @@ import pytest
 from gguf import GGUFReader
 
 from localr1.errors import OutputDamagedError
-from localr1.verify.after import Progress
+from localr1.events import Progress
+from localr1.verify.after import OnProgress
 from localr1.verify.checks import ConversionChecks
 from localr1.verify.fidelity import Fidelity
 from localr1.verify.stamp import PREFIX
@@ -43,9 +44,8 @@ class _Conversion:
     def __init__(self, directory: Path) -> None:
         self.source = write_checkpoint("r1_nano", directory)
         self.output = directory / "outputs" / "model.gguf"
-        self.notices: list[str] = []
         self._checks = ConversionChecks(
-            verifies=True, accepts_differences=False, notify=self.notices.append, n_threads=2
+            verifies=True, accepts_differences=False, notify=lambda _notice: None, n_threads=2
         )
         convert(
             self.source,
@@ -60,7 +60,7 @@ class _Conversion:
         damage(data, int(tensor.data_offset), int(tensor.n_bytes))
         self.output.write_bytes(data)
 
-    def check(self, on_progress: Progress = lambda _stage, _share: None) -> Fidelity:
+    def check(self, on_progress: OnProgress = lambda _event: None) -> Fidelity:
         return self._checks.after_writing(on_progress)
 
     @property
@@ -133,8 +133,8 @@ def test_a_model_that_llama_cpp_does_not_run_fails_and_is_kept(conversion: _Conv
 
 
 def test_a_killed_verifier_gives_a_reason_and_keeps_the_file(conversion: _Conversion) -> None:
-    def kill(stage: str, _share: float) -> None:
-        if stage == "reading the source":
+    def kill(event: Progress) -> None:
+        if event.stage == "source":
             for verifier in _verifiers():
                 verifier.kill()
 
@@ -148,15 +148,14 @@ def test_a_killed_verifier_gives_a_reason_and_keeps_the_file(conversion: _Conver
     assert conversion.measured("kl_divergence") == -1
 
 
-def test_ctrl_c_during_the_check_keeps_the_file_and_says_so(conversion: _Conversion) -> None:
-    def interrupt(stage: str, _share: float) -> None:
-        if stage == "reading the source":
+def test_ctrl_c_during_the_check_keeps_the_file(conversion: _Conversion) -> None:
+    def interrupt(event: Progress) -> None:
+        if event.stage == "source":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         conversion.check(interrupt)
 
-    assert conversion.notices == ["the output is complete, only its check was cut short"]
     assert conversion.files == ["model.gguf"]
     assert _verifiers() == []
 

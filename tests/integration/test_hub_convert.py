@@ -244,8 +244,11 @@ def test_fetching_is_told_as_events(capsys: pytest.CaptureFixture[str]) -> None:
     assert _convert("someone/odd-rows", "--json", "-q", "Q8_0") == 0
 
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {line["type"] for line in lines} <= {"fetch", "progress", "result"}
+    fetched = [line for line in lines if line.get("stage") == "fetch"]
+    assert {line["type"] for line in lines[:-1]} == {"progress"}
     assert lines[-1]["type"] == "result"
+    assert fetched[-1]["done"] == fetched[-1]["total"] > fetched[0]["done"]
+    assert {line["unit"] for line in fetched} == {"bytes"}
 
 
 def test_a_gated_repository_opens_with_a_token_that_only_the_hub_sees(

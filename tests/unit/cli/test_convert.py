@@ -8,6 +8,8 @@ import pytest
 from localr1.cli.main import run
 from tests.support.checkpoint_zoo import write_checkpoint
 
+_STAGES = [("convert", "bytes"), ("tensors", "weights"), ("source", "bytes"), ("predictions", "")]
+
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
@@ -25,7 +27,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_output_is_named_after_source_and_type_in_the_current_directory(
     source: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = run(["convert", f"{source}/"])
+    code = run(["convert", f"{source}/", "--no-verify"])
 
     assert code == 0
     assert [path.name for path in here.iterdir()] == ["odd rows-Q4_K_M.gguf"]
@@ -35,7 +37,7 @@ def test_the_output_is_named_after_source_and_type_in_the_current_directory(
 
 
 def test_a_weights_file_means_its_directory(source: Path, here: Path) -> None:
-    code = run(["convert", str(source / "model.safetensors"), "-q", "q8_0"])
+    code = run(["convert", str(source / "model.safetensors"), "-q", "q8_0", "--no-verify"])
 
     assert code == 0
     assert (here / "odd rows-Q8_0.gguf").is_file()
@@ -46,14 +48,14 @@ def test_a_relative_source_is_named_as_the_directory_it_is(
 ) -> None:
     monkeypatch.chdir(source)
 
-    code = run(["convert", ".", "-q", "F16", "-o", str(here)])
+    code = run(["convert", ".", "-q", "F16", "-o", str(here), "--no-verify"])
 
     assert code == 0
     assert (here / "odd rows-F16.gguf").is_file()
 
 
 def test_an_output_directory_that_does_not_exist_is_made(source: Path, here: Path) -> None:
-    code = run(["convert", str(source), "-q", "bf16", "-o", "new/deep/model.gguf"])
+    code = run(["convert", str(source), "-q", "bf16", "-o", "new/deep/model.gguf", "--no-verify"])
 
     assert code == 0
     assert (here / "new" / "deep" / "model.gguf").is_file()
@@ -63,7 +65,7 @@ def test_an_existing_output_needs_force(
     source: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (here / "model.gguf").write_text("precious")
-    command = ["convert", str(source), "-q", "Q8_0", "-o", "model.gguf"]
+    command = ["convert", str(source), "-q", "Q8_0", "-o", "model.gguf", "--no-verify"]
 
     refused = run(command)
     capsys.readouterr()
@@ -82,6 +84,10 @@ def test_json_is_one_document_a_line_and_ends_with_the_result(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert code == 0
     assert all(line["type"] == "progress" for line in lines[:-1])
+    assert {"stage", "done", "total", "unit", "t"} <= set.intersection(*map(set, lines[:-1]))
+    ends = [line for line in lines[:-1] if line["done"] == line["total"]]
+    assert [(line["stage"], line["unit"]) for line in ends] == _STAGES
+    assert [line["t"] for line in lines] == sorted(line["t"] for line in lines)
     result = lines[-1]
     assert result["type"] == "result"
     assert result["bytes_written"] == Path(result["output"]).stat().st_size
@@ -113,8 +119,8 @@ def test_what_makes_no_sense_is_refused_in_one_line(
 
 
 def test_one_thread_and_many_write_the_same_bytes(source: Path, here: Path) -> None:
-    run(["convert", str(source), "-o", "one.gguf", "--threads", "1"])
-    run(["convert", str(source), "-o", "many.gguf", "--threads", "7"])
+    run(["convert", str(source), "-o", "one.gguf", "--threads", "1", "--no-verify"])
+    run(["convert", str(source), "-o", "many.gguf", "--threads", "7", "--no-verify"])
 
     assert (here / "one.gguf").read_bytes() == (here / "many.gguf").read_bytes()
 

@@ -25,9 +25,9 @@ def test_progress_is_drawn_on_a_terminal_and_taken_away() -> None:
 def test_time_left_of_work_that_goes_on_counts_from_where_it_was_cut_short(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    output, err = _output(is_terminal=True)
     clock = iter([100.0, 110.0])
     monkeypatch.setattr("localr1.cli.output.time.monotonic", lambda: next(clock))
-    output, err = _output(is_terminal=True)
 
     output.progress("converting", 50, 100)
     output.progress("converting", 60, 100)

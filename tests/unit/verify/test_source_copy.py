@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from localr1.cli.main import run
-from localr1.verify.source_copy import remove_abandoned_copy, source_as_gguf
+from localr1.verify.source_copy import remove_abandoned_copies, source_as_gguf
 from quant.blueprint import open_source
 from quant.gguf.types import TensorType
 from tests.support.models import R1_NANO_CHECKPOINT
@@ -19,10 +19,8 @@ from tests.support.models import R1_NANO_CHECKPOINT
 def test_the_copy_is_beside_the_output_and_gone_afterwards(name: str, tmp_path: Path) -> None:
     checkpoint = open_source(R1_NANO_CHECKPOINT)
 
-    with source_as_gguf(
-        checkpoint, tmp_path / name, TensorType.BF16, lambda _stage, _share: None
-    ) as copy:
-        remove_abandoned_copy(tmp_path / "m.gguf")
+    with source_as_gguf(checkpoint, tmp_path / name, TensorType.BF16, lambda _event: None) as copy:
+        remove_abandoned_copies(tmp_path)
         assert copy == tmp_path / ".m.source" / "source.gguf"
         assert copy.stat().st_size > 10_000_000
 
@@ -47,10 +45,10 @@ def test_a_copy_that_somebody_needs_stays(tmp_path: Path) -> None:
     lock = os.open(directory, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_SH)
 
-    remove_abandoned_copy(tmp_path / "m.gguf")
+    remove_abandoned_copies(tmp_path)
     was_there = directory.exists()
     os.close(lock)
-    remove_abandoned_copy(tmp_path / "m.gguf")
+    remove_abandoned_copies(tmp_path)
 
     assert was_there
     assert not directory.exists()

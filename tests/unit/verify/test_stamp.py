@@ -43,7 +43,7 @@ def test_measured_values_take_the_place_of_the_reserved_ones(tmp_path: Path) -> 
     path = tmp_path / "model.gguf"
     path.write_bytes(_header() + b"weights")
 
-    stamp(path, _header(), {"kl_divergence": 0.25, "top1_agreement": 0.5}, _DIGEST)
+    stamp(path, {"kl_divergence": 0.25, "top1_agreement": 0.5}, _DIGEST)
 
     assert _measures(path) == dict.fromkeys(MEASURES, NOT_MEASURED) | {
         "kl_divergence": 0.25,
@@ -60,7 +60,7 @@ def test_a_description_that_quotes_a_key_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     path.write_bytes(_header(description=quote))
 
-    stamp(path, _header(description=quote), {"kl_divergence": 0.25}, _DIGEST)
+    stamp(path, {"kl_divergence": 0.25}, _DIGEST)
 
     assert _measures(path)["kl_divergence"] == 0.25
     description = GGUFReader(path).fields["general.description"]
