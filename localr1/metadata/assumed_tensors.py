@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 Dims = tuple[int, ...]
 
-_BIASED = frozenset({"gpt-oss", "qwen", "qwen2", "qwen2moe"})
+_BIASED = frozenset({"gpt-oss", "qwen", "qwen2", "qwen2moe", "seed_oss"})
 _NORMS_HEADS = frozenset({"gemma3", "gemma3n", "gemma4", "qwen3", "qwen3moe"})
-_FUSED = frozenset({"codeshell", "glm4", "phi2", "phi3", "qwen", "starcoder"})
+_FUSED = frozenset({"codeshell", "phi2", "phi3", "qwen", "starcoder"})
 _FUSED_GATE = frozenset({"glm4", "phi3"})
 _UNGATED = frozenset({"codeshell", "phi2", "starcoder"})
 _POST_NORMS = frozenset({"gemma2", "gemma3", "gemma3n", "gemma4", "glm4", "olmo2"})

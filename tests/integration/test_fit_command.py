@@ -24,7 +24,7 @@ def test_every_model_is_in_the_json_the_useful_ones_first(
     assert {model["name"] for model in models} == {file, *entries()}
     verdicts = [model["verdict"] for model in models]
     assert list(dict.fromkeys(verdicts)) == ["fits", "fits_with_offload", "does_not_fit"]
-    assert models[0]["name"] == "deepseek-r1:32b"
+    assert models[0]["name"] == "seed-oss:36b"
     assert "deepseek-r1:671b" in {m["name"] for m in models if m["verdict"] == "does_not_fit"}
 
 
