@@ -13,7 +13,7 @@ from localr1.metadata.assumed_types import laid_out, without_rows
 from localr1.model_facts.card import ModelCard
 from quant.gguf.header import GgufHeader
 from quant.gguf.types import ALIGNMENT, FileType
-from quant.recipe import choose_types, file_type_named
+from quant.recipe import file_type_named, types_of_checkpoint
 
 _USUAL_TYPE = "Q4_K_M"
 
@@ -50,15 +50,11 @@ def header_of(entry: Entry, file_type: FileType) -> GgufHeader:
         for name, dims in shape.dims().items()
         if not (entry.is_tied and name == "output.weight")
     ]
-    typed = choose_types(tensors, file_type, shape.facts())
+    typed = types_of_checkpoint(tensors, file_type, shape.facts())
     placed = laid_out(
         {
-            item.tensor.name: (
-                item.tensor.shape[::-1],
-                item.tensor_type.name,
-                item.tensor_type.n_bytes(math.prod(item.tensor.shape)),
-            )
-            for item in typed
+            tensor.name: (tensor.shape[::-1], kind.name, kind.n_bytes(math.prod(tensor.shape)))
+            for tensor, kind in typed
         }
     )
     data_offset = _HEADER_BYTES_PER_TOKEN * shape.count("vocab_size") // ALIGNMENT * ALIGNMENT

@@ -6,18 +6,23 @@ mix that gives these numbers is the one the file was made with.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from typing import NamedTuple
 
-from quant.dtypes import Array
-from quant.families.tensor_map import MappedTensor
 from quant.gguf.contents import TensorInfo
 from quant.gguf.types import ALIGNMENT, TensorType
-from quant.recipe import FILE_TYPES, ModelFacts, choose_types
-from quant.rows import RowSource
-from quant.source.safetensors import MappedShards
+from quant.recipe import FILE_TYPES, ModelFacts, types_of_checkpoint
+
+
+class ShapedTensor(NamedTuple):
+    """A tensor of which only the shape is known, for what asks about shapes only."""
+
+    name: str
+    shape: tuple[int, ...]
+    """Length of a row last."""
+    type_name: str = "F32"
+    """The type it has where it is read."""
 
 
 def types_by_count(
@@ -31,23 +36,17 @@ def types_by_count(
     wanted = {name.upper(): n for name, n in counts.items() if name.upper() != "F32"}
     tensors = [without_rows(name, shape) for name, shape in dims.items()]
     for file_type in FILE_TYPES:
-        typed = choose_types(tensors, file_type, facts)
-        found = Counter(item.tensor_type.name for item in typed)
+        typed = types_of_checkpoint(tensors, file_type, facts)
+        found = Counter(tensor_type.name for _, tensor_type in typed)
         found.pop("F32", None)
         if found == wanted:
-            return {item.tensor.name: item.tensor_type for item in typed}
+            return {tensor.name: tensor_type for tensor, tensor_type in typed}
     return None
 
 
-def without_rows(name: str, dims: Sequence[int], dtype: str = "F32") -> MappedTensor:
-    """A tensor of which only the shape is known, for what asks about shapes only."""
-    shape = tuple(reversed(dims))
-    return MappedTensor(name, shape, _source(shape, dtype))
-
-
-@lru_cache(maxsize=256)  # layers have the same shapes, and models hundreds of layers
-def _source(shape: tuple[int, ...], dtype: str) -> RowSource:
-    return RowSource(dtype, math.prod(shape[:-1]), shape[-1], 0, (), _no_rows)
+def without_rows(name: str, dims: Sequence[int], type_name: str = "F32") -> ShapedTensor:
+    """A tensor by its dimensions in ggml's order, row length first."""
+    return ShapedTensor(name, tuple(reversed(dims)), type_name)
 
 
 def laid_out(
@@ -59,7 +58,3 @@ def laid_out(
         rows.append(TensorInfo(name, type_name, dims, offset, n_bytes))
         offset += -(-n_bytes // ALIGNMENT) * ALIGNMENT
     return tuple(rows)
-
-
-def _no_rows(_shards: MappedShards, _start: int, _stop: int) -> Array:
-    raise LookupError("a tensor that is only known by its shape has no rows")

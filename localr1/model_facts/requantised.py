@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from localr1.metadata.assumed_types import without_rows
 from localr1.model_facts.card import ModelCard
 from quant.gguf.contents import TensorInfo
-from quant.gguf.types import FileType
-from quant.recipe import ModelFacts, choose_types_of_gguf
+from quant.gguf.types import FileType, TensorType
+from quant.recipe import ModelFacts, types_of_gguf
 
 
 def requantised(card: ModelCard, file_type: FileType) -> ModelCard:
@@ -25,10 +26,11 @@ def requantised(card: ModelCard, file_type: FileType) -> ModelCard:
         n_expert=card.experts.n_expert if card.experts else 0,
     )
     retyped, offset = [], 0
-    for typed in choose_types_of_gguf(tensors, file_type, facts):
-        dims, kind = typed.tensor.shape[::-1], typed.tensor_type
-        n_bytes = typed.tensor.source.n_rows * kind.n_bytes(typed.tensor.source.n_cols)
-        retyped.append(TensorInfo(typed.tensor.name, kind.name, dims, offset, n_bytes))
+    for tensor, kind in types_of_gguf(
+        tensors, file_type, facts, lambda tensor: TensorType[tensor.type_name]
+    ):
+        n_bytes = kind.n_bytes(math.prod(tensor.shape))
+        retyped.append(TensorInfo(tensor.name, kind.name, tensor.shape[::-1], offset, n_bytes))
         offset += n_bytes
     beside_bytes = max(card.file_bytes - sum(t.n_bytes for t in card.tensors), 0)
     return replace(

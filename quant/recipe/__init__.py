@@ -11,6 +11,8 @@ from quant.recipe.choice import (
     choose_types_of_gguf,
     file_type_named,
     is_mixed,
+    types_of_checkpoint,
+    types_of_gguf,
 )
 from quant.recipe.mix import ModelFacts
 
@@ -22,4 +24,6 @@ __all__ = [
     "choose_types_of_gguf",
     "file_type_named",
     "is_mixed",
+    "types_of_checkpoint",
+    "types_of_gguf",
 ]

@@ -13,15 +13,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from quant.errors import BadRequestError
-from quant.families.tensor_map import MappedTensor
 from quant.gguf.types import FileType, TensorType
-from quant.importance.matrix import TensorImportance
 from quant.recipe.kept import is_quantisable
 from quant.recipe.mix import MIXES, ModelFacts
-from quant.recipe.rules import MixedTypes, layer_of
+from quant.recipe.rules import MixedTypes, Shaped, layer_of
+
+if TYPE_CHECKING:  # both bring numpy along, which a plan does not need
+    from quant.families.tensor_map import MappedTensor
+    from quant.importance.matrix import TensorImportance
+
+_Tensor = TypeVar("_Tensor", bound=Shaped)
 
 _PLAIN = (FileType.F32, FileType.F16, FileType.BF16, FileType.Q8_0)
 FILE_TYPES = (*_PLAIN, *(file_type for file_type in MIXES if file_type not in _PLAIN))
@@ -35,7 +39,7 @@ _SMALLER_BLOCK = {
 }
 """What replaces a type of 256-weight blocks where rows are no multiple of 256."""
 
-_Wanted: TypeAlias = Callable[[MappedTensor], TensorType]
+_Wanted: TypeAlias = Callable[[Shaped], TensorType]
 """The type of a tensor by the rules, whether its rows fit or not."""
 
 _NO_OVERRIDES: Mapping[str, TensorType] = MappingProxyType({})
@@ -77,12 +81,10 @@ def choose_types(
     `overrides` are types by tensor name, which go before the rules.
     Raises: BadRequestError naming the tensor whose rows do not fit the type it shall have.
     """
-    if is_mixed(file_type):
-        tensors = _in_quantisers_order(tensors)
-        wanted: _Wanted = MixedTypes(tensors, MIXES[file_type], facts, has_imatrix).next_type
-    else:
-        wanted = _always(file_type)
-    return _typed(tensors, wanted, facts, overrides, lambda _tensor: TensorType.F32)
+    typed = types_of_checkpoint(
+        tensors, file_type, facts, overrides=overrides, has_imatrix=has_imatrix
+    )
+    return [TypedTensor(tensor, tensor_type) for tensor, tensor_type in typed]
 
 
 def choose_types_of_gguf(
@@ -97,15 +99,53 @@ def choose_types_of_gguf(
 
     What is never quantised keeps the type it has. Otherwise as `choose_types`.
     """
+    typed = types_of_gguf(
+        tensors,
+        file_type,
+        facts,
+        lambda tensor: TensorType[tensor.source.dtype],
+        overrides=overrides,
+        has_imatrix=has_imatrix,
+    )
+    return [TypedTensor(tensor, tensor_type) for tensor, tensor_type in typed]
+
+
+def types_of_checkpoint(
+    tensors: Sequence[_Tensor],
+    file_type: FileType,
+    facts: ModelFacts,
+    *,
+    overrides: Mapping[str, TensorType] = _NO_OVERRIDES,
+    has_imatrix: bool = False,
+) -> list[tuple[_Tensor, TensorType]]:
+    """As `choose_types`, for tensors of which no more than the shapes may be known."""
+    if is_mixed(file_type):
+        tensors = _in_quantisers_order(tensors)
+        wanted: _Wanted = MixedTypes(tensors, MIXES[file_type], facts, has_imatrix).next_type
+    else:
+        wanted = _always(file_type)
+    return _typed(tensors, wanted, facts, overrides, lambda _tensor: TensorType.F32)
+
+
+def types_of_gguf(
+    tensors: Sequence[_Tensor],
+    file_type: FileType,
+    facts: ModelFacts,
+    kept: Callable[[_Tensor], TensorType],
+    *,
+    overrides: Mapping[str, TensorType] = _NO_OVERRIDES,
+    has_imatrix: bool = False,
+) -> list[tuple[_Tensor, TensorType]]:
+    """As `choose_types_of_gguf`, likewise; `kept` says which type a tensor has."""
     tensors = _in_quantisers_order(tensors)
     if file_type in MIXES:
         wanted: _Wanted = MixedTypes(tensors, MIXES[file_type], facts, has_imatrix).next_type
     else:
         wanted = _always(file_type)
-    return _typed(tensors, wanted, facts, overrides, lambda tensor: TensorType[tensor.source.dtype])
+    return _typed(tensors, wanted, facts, overrides, kept)
 
 
-def _in_quantisers_order(tensors: Sequence[MappedTensor]) -> list[MappedTensor]:
+def _in_quantisers_order(tensors: Sequence[_Tensor]) -> list[_Tensor]:
     return sorted(tensors, key=lambda tensor: (layer_of(tensor.name), tensor.name))
 
 
@@ -115,24 +155,22 @@ def _always(file_type: FileType) -> _Wanted:
 
 
 def _typed(
-    tensors: Sequence[MappedTensor],
+    tensors: Sequence[_Tensor],
     wanted: _Wanted,
     facts: ModelFacts,
     overrides: Mapping[str, TensorType],
-    kept: _Wanted,
-) -> list[TypedTensor]:
+    kept: Callable[[_Tensor], TensorType],
+) -> list[tuple[_Tensor, TensorType]]:
     """`kept` is the type of what takes no part."""
     return [
-        TypedTensor(tensor, _chosen(tensor, wanted, overrides))
+        (tensor, _chosen(tensor, wanted, overrides))
         if is_quantisable(tensor.name, tensor.shape, facts.architecture)
-        else TypedTensor(tensor, kept(tensor))
+        else (tensor, kept(tensor))
         for tensor in tensors
     ]
 
 
-def _chosen(
-    tensor: MappedTensor, wanted: _Wanted, overrides: Mapping[str, TensorType]
-) -> TensorType:
+def _chosen(tensor: Shaped, wanted: _Wanted, overrides: Mapping[str, TensorType]) -> TensorType:
     n_cols = tensor.shape[-1]
     if tensor.name not in overrides:
         return _fitting(wanted(tensor), n_cols)

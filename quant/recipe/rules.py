@@ -9,11 +9,24 @@ import itertools
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Protocol
 
 from quant.errors import CheckpointDamagedError
-from quant.families.tensor_map import MappedTensor
 from quant.gguf.types import TensorType
 from quant.recipe.mix import Mix, ModelFacts, Place
+
+
+class Shaped(Protocol):
+    """A tensor, as far as the rules look at it."""
+
+    @property
+    def name(self) -> str:
+        """As in the file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of a row last; (matrices, rows, columns) for a stack."""
+
 
 _LAYER = re.compile(r"blk\.(\d+)")
 _VALUES = re.compile(r"attn_(qkv|kv_b|v)\.weight")
@@ -37,7 +50,7 @@ class MixedTypes:
 
     def __init__(
         self,
-        tensors: Sequence[MappedTensor],
+        tensors: Sequence[Shaped],
         mix: Mix,
         facts: ModelFacts,
         has_imatrix: bool,  # noqa: FBT001 - a fact like the others
@@ -50,7 +63,7 @@ class MixedTypes:
         self._values = itertools.count()
         self._ffn_downs = itertools.count()
 
-    def next_type(self, tensor: MappedTensor) -> TensorType:
+    def next_type(self, tensor: Shaped) -> TensorType:
         """The type of the next tensor, before anybody asks whether its rows fit."""
         name = tensor.name
         if self._facts.architecture == "glm5-next" and _EIGHT_BITS_IN_GLM5_NEXT.search(name):
@@ -76,7 +89,7 @@ class MixedTypes:
             return self._mix.ffn_down(self._ffn_place(name)) or base
         return base
 
-    def _output_type(self, tensor: MappedTensor) -> TensorType:
+    def _output_type(self, tensor: Shaped) -> TensorType:
         base = self._mix.base
         fits = tensor.shape[-1] % base.block_weights == 0
         has_eight_bits = base in (TensorType.Q8_0, TensorType.MXFP4)
@@ -84,7 +97,7 @@ class MixedTypes:
             return TensorType.Q8_0
         return TensorType.Q6_K
 
-    def _expert_type(self, tensor: MappedTensor) -> TensorType:
+    def _expert_type(self, tensor: Shaped) -> TensorType:
         is_stack = len(tensor.shape) > 2 and tensor.shape[-3] > 1
         if self._facts.architecture == "bailingmoe3":  # stacks heads, too
             is_stack = is_stack and "ffn_" in tensor.name
