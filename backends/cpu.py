@@ -28,6 +28,7 @@ def cpu_parameters(request: LoadRequest, host: HostFacts) -> EngineParameters:
         n_batch=request.n_batch,
         n_ubatch=min(request.n_ubatch, request.n_batch),
         n_seq_max=1,
+        n_outputs_max=request.n_outputs or 0,
         n_threads=request.n_threads or min(host.n_cores, _MAX_DECODE_THREADS),
         n_threads_batch=request.n_threads or min(host.n_cores, _MAX_BATCH_THREADS),
         flash_attn=_flash_attention(request),

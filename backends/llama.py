@@ -206,6 +206,7 @@ def _context_params(c: Any, parameters: EngineParameters, abort: AbortFlag) -> A
     wanted.n_batch = parameters.n_batch
     wanted.n_ubatch = parameters.n_ubatch
     wanted.n_seq_max = parameters.n_seq_max
+    wanted.n_outputs_max = parameters.n_outputs_max
     wanted.n_threads = parameters.n_threads
     wanted.n_threads_batch = parameters.n_threads_batch
     wanted.flash_attn_type = _FLASH_ATTN[parameters.flash_attn]

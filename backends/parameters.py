@@ -23,6 +23,8 @@ class LoadRequest:
     """Transformer blocks in the model; the output layer counts as one more when offloading."""
     n_batch: int = 2048
     n_ubatch: int = 512
+    n_outputs: int | None = None
+    """Tokens of a batch that logits are computed for; None keeps room for all of them."""
     type_k: str = "f16"
     type_v: str = "f16"
     flash_attn: FlashAttention = "auto"
@@ -61,6 +63,8 @@ class EngineParameters:
     n_batch: int
     n_ubatch: int
     n_seq_max: int
+    n_outputs_max: int = 0
+    """0 keeps room for the logits of every token of a batch."""
     observes_inputs: bool = False
     """Adds up what the weights are multiplied with (cb_eval), for an importance matrix."""
     n_threads: int

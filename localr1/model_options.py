@@ -16,6 +16,7 @@ BEST_KV = "best"
 """In place of a cache type: the plan picks the most exact one with which the model fits."""
 
 _N_BATCH = 2048  # llama.cpp's default
+_N_OUTPUTS = 1  # a reply is sampled from what follows its last token, and from nothing else
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,7 @@ class ModelOptions:
             n_ctx=self.n_ctx,
             n_batch=max(self.n_ubatch, _N_BATCH),
             n_ubatch=self.n_ubatch,
+            n_outputs=_N_OUTPUTS,
             flash_attn=self.flash_attn,
             type_k=self.type_k,
             type_v=self.type_v,

@@ -14,6 +14,7 @@ _TYPES: dict[str, type] = {
     "n_batch": int,
     "n_ubatch": int,
     "n_seq_max": int,
+    "n_outputs": int,
     "n_gpu_layers": int,
     "n_host_experts": int,
     "flash_attn": str,

@@ -123,7 +123,7 @@ def _shape(card: ModelCard, request: PlanRequest, n_ctx: int) -> GraphShape:
     n_tokens = -(-n_tokens // request.n_seq_max) * request.n_seq_max
     return GraphShape(
         n_tokens=n_tokens,
-        n_outputs=n_tokens,
+        n_outputs=min(n_tokens, request.n_outputs or n_tokens),
         n_cells=n_cells(card, request, n_ctx, is_swa=False),
         n_cells_swa=n_cells(card, request, n_ctx, is_swa=True),
         flash_attn=request.uses_flash_attn,

@@ -22,6 +22,8 @@ class PlanRequest:
     n_batch: int = 2048
     n_ubatch: int = 512
     n_seq_max: int = 1
+    n_outputs: int | None = None
+    """Tokens of a batch that logits are computed for; None keeps room for all, as others do."""
     flash_attn: FlashAttention = "auto"
     type_k: str = "f16"
     type_v: str = "f16"
@@ -41,9 +43,12 @@ class PlanRequest:
     """A device name or kind, or several names; None means the best there is."""
 
     def __post_init__(self) -> None:
-        counts = (self.n_batch, self.n_ubatch, self.n_seq_max)
+        n_outputs = self.n_batch if self.n_outputs is None else self.n_outputs
+        counts = (self.n_batch, self.n_ubatch, self.n_seq_max, n_outputs)
         if min(counts) < 1 or max(counts) > MAX_N_CTX:
-            raise UsageError("batch sizes and numbers of sequences must be positive 32-bit numbers")
+            raise UsageError(
+                "batch sizes and numbers of sequences and outputs must be positive 32-bit numbers"
+            )
         if isinstance(self.n_ctx, int) and not 0 < self.n_ctx <= MAX_N_CTX:
             raise UsageError(f"a context of {self.n_ctx} tokens makes no sense")
         cache_type(self.type_k)

@@ -94,6 +94,20 @@ def test_sizes_of_a_mixture_of_experts_equal_llama_cpp(tmp_path: Path, shape: Ex
     _assert_sizes_equal(model, requests)
 
 
+@pytest.mark.parametrize("shape", (_SHAPES | _EXPERTS).values(), ids=(_SHAPES | _EXPERTS).keys())
+def test_compute_buffer_for_the_logits_of_one_token_equals_llama_cpp(
+    tmp_path: Path, shape: DenseShape | ExpertShape
+) -> None:
+    path = tmp_path / "model.gguf"
+    model = (
+        write_dense(path, shape) if isinstance(shape, DenseShape) else write_experts(path, shape)
+    )
+    few = [request | {"n_outputs": 1} for request in _REQUESTS[::5]]
+    requests = [request for request in few if request["type_k"] == request["type_v"]]
+
+    _assert_sizes_equal(model, requests)
+
+
 def test_latent_attention_has_one_cache_for_keys_and_values(tmp_path: Path) -> None:
     model = write_experts(tmp_path / "model.gguf", _EXPERTS["deepseek2 as V3"])
     request = _REQUESTS[0] | {"type_k": "q8_0", "type_v": "f16"}

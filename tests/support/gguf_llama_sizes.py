@@ -60,6 +60,7 @@ def _context_params(c: Any, request: dict[str, Any]) -> Any:
     params.n_ctx = request["n_ctx"]
     params.n_batch = 2048
     params.n_ubatch = request["n_ubatch"]
+    params.n_outputs_max = request.get("n_outputs", 0)
     params.n_seq_max = request.get("n_seq_max", 1)
     params.flash_attn_type = {"auto": -1, "off": 0, "on": 1}[request["flash_attn"]]
     params.type_k = _TYPE_IDS[request["type_k"]]

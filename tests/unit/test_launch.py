@@ -173,6 +173,21 @@ def test_a_server_that_fails_is_not_made_up_for_by_the_processor(r1_nano: Path) 
     assert engine.is_closed
 
 
+@pytest.mark.parametrize(
+    ("observes_inputs", "n_outputs_max"),
+    [pytest.param(False, 1, id="a reply"), pytest.param(True, 0, id="every token of a text")],
+)
+def test_room_is_kept_for_the_logits_that_are_read(
+    r1_nano: Path, *, observes_inputs: bool, n_outputs_max: int
+) -> None:
+    engine = _LoadingEngine()
+    launch, _ = _launch(r1_nano, engine)
+
+    list(replace(launch, observes_inputs=observes_inputs).open())
+
+    assert engine.loaded[0].n_outputs_max == n_outputs_max
+
+
 _HUGE = replace(_OPTIONS, n_ctx=2**31 - 512)
 
 

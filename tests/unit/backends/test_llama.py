@@ -142,7 +142,9 @@ def test_model_is_freed_when_there_is_no_context() -> None:
 
 def test_context_gets_every_parameter() -> None:
     c = FakeC([_CPU], gives_model=True)
-    parameters = replace(_parameters(), type_k="q8_0", type_v="q4_0", flash_attn="on")
+    parameters = replace(
+        _parameters(), type_k="q8_0", type_v="q4_0", flash_attn="on", n_outputs_max=1
+    )
 
     with pytest.raises(LlamaRefusedError):
         Llama(c, "0").load(parameters, lambda _: True, Interrupt())
@@ -150,6 +152,7 @@ def test_context_gets_every_parameter() -> None:
     wanted = c.context_with
     assert (wanted.type_k, wanted.type_v, wanted.flash_attn_type) == (8, 2, 1)
     assert (wanted.n_ctx, wanted.n_batch, wanted.n_ubatch) == (4096, 2048, 512)
+    assert wanted.n_outputs_max == 1
     assert (wanted.n_threads, wanted.n_threads_batch) == (4, 4)
 
 
