@@ -103,7 +103,7 @@ def _from_catalogue(model: str, options: ModelOptions, file_type: str | None) ->
     card = card_of(entry, chosen_type(entry, file_type or quant))
     notice = (
         f"{entry.name} is {entry.lineage}; planned as {card.quant} from the catalogue, nothing was "
-        f"fetched (localr1 convert {entry.repository})"
+        f"fetched (its checkpoint is {entry.repository})"
     )
     return Subject(card, options.plan_request(), notices=(notice,))
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from localr1.metadata.assumed_tensors import Dims, Sizes, layer_tensors, model_tensors
+from localr1.metadata.assumed_altup import altup_layer_tensors, altup_model_tensors
+from localr1.metadata.assumed_tensors import (
+    LEARNED_POSITIONS,
+    Dims,
+    Sizes,
+    layer_tensors,
+    model_tensors,
+)
 from quant.gguf.contents import Value
 from quant.recipe import ModelFacts
 
@@ -38,8 +45,14 @@ class AssumedShape:
         if not 1 <= n_layer <= _MAX_LAYERS:
             raise self.refused(f"{self.arch}.block_count is {n_layer}, not from 1 to 512")
         n_dense = self.count("leading_dense_block_count", 0)
-        dims = dict(model_tensors(sizes))
+        dims: dict[str, Dims] = {}
+        if self.arch in LEARNED_POSITIONS:
+            dims["position_embd.weight"] = (sizes.n_embd, self.count("context_length"))
+        dims |= model_tensors(sizes)
         kinds = [layer_tensors(sizes, has_experts=has_experts) for has_experts in (False, True)]
+        if self.arch == "gemma3n":
+            dims |= altup_model_tensors(sizes, n_layer)
+            kinds = [{**kind, **altup_layer_tensors(sizes)} for kind in kinds]
         for i in range(n_layer):
             has_experts = sizes.n_expert > 0 and i >= n_dense
             for name, shape in kinds[has_experts].items():

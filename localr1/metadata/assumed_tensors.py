@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 Dims = tuple[int, ...]
 
+LEARNED_POSITIONS = frozenset({"starcoder"})
+"""These have a table of positions, one row for each."""
+
 _BIASED = frozenset({"gpt-oss", "qwen", "qwen2", "qwen2moe", "seed_oss"})
 _NORMS_HEADS = frozenset({"gemma3", "gemma3n", "gemma4", "qwen3", "qwen3moe"})
 _FUSED = frozenset({"codeshell", "phi2", "phi3", "qwen", "starcoder"})

@@ -156,10 +156,21 @@ class _Reader:
                 name: (shape, types[name].name, types[name].n_bytes(math.prod(shape)))
                 for name, shape in dims.items()
             }
-        n_numbers = sum(map(math.prod, dims.values()))
-        bytes_each = (self._file_bytes() or 0) / n_numbers
+        return self._of_one_mix(dims)
+
+    def _of_one_mix(self, dims: Mapping[str, Dims]) -> dict[str, tuple[Dims, str, int]]:
+        """The file's bytes, spread over what is quantised; the rest is in single precision."""
+        plain = {name for name, shape in dims.items() if not _is_quantised(name, shape)}
+        numbers = {name: math.prod(shape) for name, shape in dims.items()}
+        plain_bytes = sum(TensorType.F32.n_bytes(numbers[name]) for name in plain)
+        n_quantised = sum(n for name, n in numbers.items() if name not in plain)
+        mixed_bytes = (self._file_bytes() or 0) - plain_bytes
+        if mixed_bytes <= 0 or not n_quantised:  # then not even those are known
+            return {name: (shape, "mixed", 0) for name, shape in dims.items()}
         return {
-            name: (shape, "mixed", round(math.prod(shape) * bytes_each))
+            name: (shape, "F32", TensorType.F32.n_bytes(numbers[name]))
+            if name in plain
+            else (shape, "mixed", round(numbers[name] * mixed_bytes / n_quantised))
             for name, shape in dims.items()
         }
 
@@ -203,7 +214,8 @@ class _Reader:
 
 
 def _is_quantised(name: str, shape: Dims) -> bool:
-    return len(shape) > 1 and name.endswith(".weight") and "ffn_gate_inp" not in name
+    is_matrix = len(shape) > 1 and name.endswith(".weight")
+    return is_matrix and not any(part in name for part in ("ffn_gate_inp", "position_embd"))
 
 
 def _fitting(name: str, shape: Dims, kind: TensorType) -> TensorType:

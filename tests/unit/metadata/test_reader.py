@@ -13,6 +13,7 @@ from localr1.metadata.reader import Metadata, read_metadata
 from localr1.model_facts.card import ModelCard
 from localr1.plan.planner import make_plan
 from localr1.plan.request import HostMemory, PlanRequest
+from localr1.plan.weights import WeightTable
 from quant.gguf.header import read_header
 from tests.support.gguf_dense import DenseShape, write_dense
 from tests.support.gguf_experts import ExpertShape, write_experts
@@ -153,3 +154,50 @@ def test_nonsense_is_refused_in_one_line(document: str, reason: str) -> None:
         read_metadata(document, "log")
 
     assert "\n" not in caught.value.message
+
+
+def test_a_table_of_positions_is_single_precision_and_stays_on_the_host() -> None:
+    """StarCoder 15B in Q5_K_M: llama.cpp printed 10769.63 MiB on the device, 390.00 beside it."""
+    metadata = _read(
+        gguf_kv={
+            "starcoder.block_count": 40,
+            "starcoder.context_length": 8192,
+            "starcoder.embedding_length": 6144,
+            "starcoder.feed_forward_length": 24_576,
+            "starcoder.attention.head_count": 48,
+            "starcoder.attention.head_count_kv": 1,
+            "starcoder.vocab_size": 49_152,
+        },
+        file_bytes=int(10.90 * 2**30),
+    )
+
+    weights = WeightTable(ModelCard.from_header(metadata.header))
+
+    on_device = sum(weights.gpu_bytes(layer, 0) for layer in range(41))
+    assert on_device / 2**20 == pytest.approx(10_769.63, rel=0.002)
+
+
+@pytest.mark.parametrize(
+    ("n_layer", "n_ff", "n_tensors", "printed"),
+    [(30, 8192, 727, "4.46 B"), (35, 16_384, 847, "6.87 B")],
+    ids=["E2B", "E4B"],
+)
+def test_gemma_3n_has_as_many_tensors_and_parameters_as_llama_cpp_prints(
+    n_layer: int, n_ff: int, n_tensors: int, printed: str
+) -> None:
+    metadata = _read(
+        gguf_kv={
+            "gemma3n.block_count": n_layer,
+            "gemma3n.context_length": 32_768,
+            "gemma3n.embedding_length": 2048,
+            "gemma3n.feed_forward_length": n_ff,
+            "gemma3n.attention.head_count": 8,
+            "gemma3n.attention.head_count_kv": 2,
+            "gemma3n.attention.key_length": 256,
+            "gemma3n.attention.value_length": 256,
+            "gemma3n.vocab_size": 262_144,
+        },
+    )
+
+    assert len(metadata.header.tensors) == n_tensors
+    assert f"{ModelCard.from_header(metadata.header).n_params / 1e9:.2f} B" == printed
