@@ -1,6 +1,7 @@
 """Owns text on its way to token ids through llama.cpp, with or without a model's weights.
 
-The conversion's tokenizer check loads a vocabulary alone: a GGUF header is enough for that.
+The conversion's tokenizer check and the counting of documents load a vocabulary alone: a GGUF
+header is enough for that.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ class LlamaVocabulary:
         self._model = model
         self._vocab = c.llama_model_get_vocab(model)
 
-    def tokenize(self, text: str) -> list[int]:
-        """Token ids of a text; spellings of special tokens become these tokens."""
-        return tokenize(self._c, self._vocab, text, parse_special=True)
+    def tokenize(self, text: str, *, parse_special: bool = True) -> list[int]:
+        """Token ids of a text; spellings of special tokens become these tokens, or do not."""
+        return tokenize(self._c, self._vocab, text, parse_special=parse_special)
 
     def close(self) -> None:
         """Free it."""

@@ -7,7 +7,7 @@ with a notice. What llama.cpp then allocated is put beside what the plan said.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from backends.dispatch import cpu_fallback, engine_parameters
 from backends.machine import Machine, host_facts
 from backends.parameters import EngineParameters
 from backends.rpc import RpcServer, what_leaves
+from localr1.attach import Attachment, DocumentWish, attach, plan_conversation, require_room
 from localr1.calibration.here import known_here
 from localr1.chat.session import ChatSession, EngineLike, OpenedModel, SessionOptions
 from localr1.errors import DoesNotFitError, EngineDiedError, EngineError
@@ -27,6 +28,7 @@ from localr1.model_facts.card import ModelCard
 from localr1.model_options import ModelOptions
 from localr1.models import resolve
 from localr1.plan.compare import compare
+from localr1.plan.document_cost import DocumentCost
 from localr1.plan.host_memory import read_host_memory
 from localr1.plan.memory_plan import MemoryPlan, Verdict
 from localr1.plan.planner import make_plan
@@ -45,16 +47,25 @@ def conversation_with(
     *,
     on_progress: Callable[[float, float], None] | None = None,
     on_plan: Callable[[MemoryPlan], None] | None = None,
+    documents: DocumentWish | None = None,
+    question: str = "",
 ) -> ChatSession:
     """A conversation with a model by its name on the command line; nothing is loaded yet.
 
-    `on_plan` gets the memory plan of each load, before it begins.
+    `on_plan` gets the memory plan of each load, before it begins. `documents` go before the first
+    question, which is `question` where that is known.
     Raises: ModelNotFoundError, ModelFileError, UsageError: what is wrong with the file is said
     before a screen is drawn.
     """
     path = resolve(name, on_progress=on_progress)
-    launch = Launch(path, ModelCard.from_header(read_model_header(path)), options, on_plan)
+    card = ModelCard.from_header(read_model_header(path))
+    attachment = None
+    if documents is not None:
+        asked = f"{options.system or ''}\n{question}".strip()
+        attachment = attach(documents, card, path, question=asked)
+    launch = Launch(path, card, options, on_plan, attachment=attachment)
     session_options = SessionOptions(
+        documents=attachment.text if attachment else "",
         system=options.system or "",
         thinks=options.thinks,
         max_tokens=options.max_tokens,
@@ -88,6 +99,8 @@ class Launch:
     start_engine: Callable[[Sequence[RpcServer]], LoadingEngine] = Engine.start
     observes_inputs: bool = False
     """Whether the engine shall be able to measure importance."""
+    attachment: Attachment | None = None
+    """What the conversation begins with, and needs room for."""
 
     def open(self) -> Generator[Event, None, OpenedModel]:
         """Start an engine and load the model into it; on the CPU where a GPU failed.
@@ -99,11 +112,13 @@ class Launch:
         try:
             if servers:
                 yield Notice(code="remote_devices", message=what_leaves(servers))
-            plan = self._plan(engine.info)
+            plan, cost = self._plan(engine.info)
             if self.on_plan is not None:
                 self.on_plan(plan)
             if not self.options.loads_anyway:
-                _require_fit(plan)
+                self._require_room(plan, cost)
+            if self.attachment is not None and cost is not None:
+                yield from _told(self.attachment, plan, cost)
             parameters = self._parameters(plan, engine.info)
             try:
                 report = yield from _loaded(engine, parameters)
@@ -132,17 +147,24 @@ class Launch:
             watch=_watch(plan, report, engine.info, check).see,
         )
 
-    def _plan(self, info: EngineInfo) -> MemoryPlan:
+    def _plan(self, info: EngineInfo) -> tuple[MemoryPlan, DocumentCost | None]:
         request = self.options.plan_request()
         if self.observes_inputs:
             request = replace(request, n_outputs=None)
-        return make_plan(
-            self.card,
-            request,
-            info.devices,
-            read_host_memory(),
-            known_here(info.devices, info.llama_cpp_python),
+        planned = partial(
+            make_plan,
+            devices=info.devices,
+            host=read_host_memory(),
+            known=known_here(info.devices, info.llama_cpp_python),
         )
+        if self.attachment is None:
+            return planned(self.card, request), None
+        return plan_conversation(self.attachment, self.card, request, planned)
+
+    def _require_room(self, plan: MemoryPlan, cost: DocumentCost | None) -> None:
+        if self.attachment is not None and cost is not None:
+            require_room(self.attachment, plan, cost)
+        _require_fit(plan)
 
     def _parameters(self, plan: MemoryPlan, info: EngineInfo) -> EngineParameters:
         request = replace(plan.load_request(str(self.path)), n_threads=self.options.n_threads)
@@ -180,6 +202,12 @@ def _require_fit(plan: MemoryPlan) -> None:
         f"{format_bytes(short_bytes)} too much",
         hint=f"try {' or '.join(fixes[:2])}; --load-anyway loads it all the same",
     )
+
+
+def _told(attachment: Attachment, plan: MemoryPlan, cost: DocumentCost) -> Iterator[Event]:
+    yield Notice(code="document_cost", message=attachment.headline(plan, cost))
+    for notice in attachment.notices:
+        yield Notice(code="document", message=notice)
 
 
 def _is_worth_a_second_try(exc: EngineError) -> bool:

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Protocol
 
 from backends.errors import BackendError
+from localr1.chat.attachments import with_documents
 from localr1.chat.prompt import BuiltPrompt, Exchange, PromptBuilder
 from localr1.chat.reply import Reply
 from localr1.chat.sampling import merge_sampling
@@ -86,6 +87,8 @@ class SessionOptions:
     stop: tuple[str, ...] = ()
     sampling: Mapping[str, float] = field(default_factory=dict)
     """Field names of `Sampling`; only what the user set."""
+    documents: str = ""
+    """What `framed` made of them; goes before the first question."""
 
 
 class ChatSession:
@@ -207,6 +210,8 @@ class ChatSession:
         if opened is None or builder is None or self._stopping.is_set():
             yield End(state=EndState.CANCELLED, reason="cancelled")
             return
+        if not self._history:
+            text = with_documents(self._options.documents, text)
         try:
             prompt = builder.build(self._options.system, self._history, text)
         except LocalR1Error as exc:

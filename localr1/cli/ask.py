@@ -8,6 +8,7 @@ from contextlib import closing
 import click
 
 from localr1.chat.conversation import Conversation
+from localr1.cli.document_options import DocumentOptions, with_document_options
 from localr1.cli.linear import LinearSkin, ThinkingMode
 from localr1.cli.model_options import with_model_options
 from localr1.cli.options import with_output
@@ -27,26 +28,34 @@ from localr1.model_options import ModelOptions
     show_default=True,
     help="Where the thought goes: stderr, nowhere, or alone on stdout.",
 )
+@with_document_options
 @with_model_options
 @with_output
 def command(
     output: Output,
     model: str,
     prompt: tuple[str, ...],
+    *,
     thinking: str,
+    documents: DocumentOptions,
     model_options: ModelOptions,
 ) -> int:
     """Ask MODEL once: the answer on stdout, the thinking on stderr.
 
     PROMPT is joined with blanks. `-` stands for what comes in through stdin; without a PROMPT, a
-    pipe is read.
+    pipe is read. What a --document costs is told before the model is loaded; if it does not fit,
+    the exit code is 4.
     """
     from localr1.launch import conversation_with
 
+    reads_question = not prompt or "-" in prompt
+    brought = documents.read(stdin_is="the question" if reads_question else "")
     text = read_prompt(prompt)
     skin = LinearSkin(output, ThinkingMode(thinking))
     with closing(
-        conversation_with(model, model_options, on_progress=output.conversion)
+        conversation_with(
+            model, model_options, on_progress=output.conversion, documents=brought, question=text
+        )
     ) as conversation:
         return ask_once(conversation, skin, text)
 

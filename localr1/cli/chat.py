@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 import click
 
 from localr1.chat.conversation import Conversation
+from localr1.cli.document_options import DocumentOptions, with_document_options
 from localr1.cli.model_options import with_model_options
 from localr1.cli.options import with_output
 from localr1.cli.output import Output
@@ -20,15 +21,27 @@ from localr1.model_options import ModelOptions
 @click.command("chat")
 @click.argument("model")
 @click.option("--plain", is_flag=True, help="Line by line, without repainting the screen.")
+@with_document_options
 @with_model_options
 @with_output
-def command(output: Output, model: str, model_options: ModelOptions, *, plain: bool) -> int:
-    """Talk to MODEL. Thinking and answer have a pane each; F1 shows the keys."""
+def command(
+    output: Output,
+    model: str,
+    documents: DocumentOptions,
+    model_options: ModelOptions,
+    *,
+    plain: bool,
+) -> int:
+    """Talk to MODEL. Thinking and answer have a pane each; F1 shows the keys.
+
+    What a --document costs is told before the model is loaded; it goes before the first question.
+    """
     from localr1.launch import conversation_with
 
     is_plain = wants_plain(output, plain=plain)
+    brought = documents.read(stdin_is="where the questions come from")
     with closing(
-        conversation_with(model, model_options, on_progress=output.conversion)
+        conversation_with(model, model_options, on_progress=output.conversion, documents=brought)
     ) as conversation:
         output.clear_progress()
         return converse(output, conversation, is_plain=is_plain)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from functools import partial
 from typing import TextIO
 
 import click
 
+from localr1.cli.document_options import DocumentOptions, with_document_options
 from localr1.cli.machine_options import with_machine_options
 from localr1.cli.model_options import with_load_options
 from localr1.cli.options import with_output
@@ -40,6 +43,7 @@ _BEST = "best"
     is_flag=True,
     help="First measure how fast this machine decodes such weights; kept for later plans.",
 )
+@with_document_options
 @with_load_options
 @with_machine_options
 @with_output
@@ -50,6 +54,7 @@ def command(
     metadata: TextIO | None,
     file_type: str | None,
     calibrates: bool,
+    documents: DocumentOptions,
     model_options: ModelOptions,
     wish: Wish,
 ) -> int:
@@ -62,14 +67,19 @@ def command(
     With --metadata no file is needed: {"gguf_kv": {...}, "tensor_types": {...}, "file_bytes": N,
     "request": {...}, "devices": [...]}, where the last four may be missing.
     With --on, --ram or --vram the plan is for a machine that is not here.
+    With --document it is for the context that the documents need, and says what they cost.
     """
+    from localr1.attach import attach, plan_attached
     from localr1.plan import explain
     from localr1.plan.memory_plan import Verdict
     from localr1.plan.planner import make_plan
 
     picks_type = file_type == _BEST
     file_type = None if picks_type else file_type
+    stdin_is = "the metadata" if metadata is sys.stdin else ""
+    brought = documents.read(stdin_is=stdin_is)
     asked = read_subject(output, model, metadata, model_options, file_type)
+    attached = None if brought is None else attach(brought, asked.card, asked.tokenizer)
     wish = replace(wish, names=(*wish.names, *asked.devices))
     if calibrates and not wish.is_empty:
         raise UsageError("--calibrate measures this machine; leave out what describes another")
@@ -81,12 +91,21 @@ def command(
         else build_machine(wish)
     )
     if picks_type:
-        asked = asked.best_quantised(machine)
-    plan = make_plan(asked.card, asked.request, machine.devices, machine.host, machine.known)
-    plan = replace(plan, notices=(*machine.notices, *asked.notices, *plan.notices))
-    if output.as_json:
-        output.json(asked.shown(plan.to_json()), indent=2)
+        asked = asked.best_quantised(machine, least_ctx=attached.need.n_ctx if attached else None)
+    planned = partial(make_plan, devices=machine.devices, host=machine.host, known=machine.known)
+    if attached is None:
+        plan, cost = planned(asked.card, asked.request), None
     else:
-        for line in explain.lines(plan):
+        plan, cost = plan_attached(attached, asked.card, asked.request, planned)
+    of_documents = attached.notices if attached else ()
+    notices = (*machine.notices, *asked.notices, *of_documents, *plan.notices)
+    plan = replace(plan, notices=notices)
+    if output.as_json:
+        about = {"document": attached.to_json(cost)} if attached and cost else {}
+        output.json(asked.shown(plan.to_json()) | about, indent=2)
+    else:
+        about_lines = [*attached.lines(plan, cost), ""] if attached and cost else []
+        for line in (*about_lines, *explain.lines(plan)):
             output.data(line)
-    return EXIT_DOES_NOT_FIT if plan.verdict is Verdict.DOES_NOT_FIT else 0
+    fits = plan.verdict is not Verdict.DOES_NOT_FIT and (cost is None or cost.obstacle is None)
+    return 0 if fits else EXIT_DOES_NOT_FIT

@@ -34,6 +34,8 @@ class Subject:
     """Names of profiles that came with the metadata."""
     notices: tuple[str, ...] = ()
     knows_weights: bool = True
+    tokenizer: Path | None = None
+    """A GGUF, or a checkpoint's directory, if either is on this disk."""
 
     def shown(self, document: dict[str, Any]) -> dict[str, Any]:
         """The JSON of a plan, without weights where nobody said how big they are."""
@@ -42,15 +44,18 @@ class Subject:
                 place["weights_bytes"] = None
         return document
 
-    def best_quantised(self, machine: PlannedMachine) -> Subject:
-        """The same model in the type that suits a machine."""
+    def best_quantised(self, machine: PlannedMachine, least_ctx: int | None = None) -> Subject:
+        """The same model in the type that suits a machine, and a context that somebody needs."""
         from localr1.plan.hardware import choose_hardware
         from localr1.plan.quantisation import OFFERED_TYPES, best_quantised
 
         hardware = choose_hardware(
             machine.devices, machine.host, machine.known, self.request.device
         )
-        card = best_quantised(self.card, self.request, hardware)
+        request = self.request
+        if request.n_ctx is None:
+            request = replace(request, n_ctx=least_ctx)
+        card = best_quantised(self.card, request, hardware)
         notice = f"as {card.quant}: the best for this machine of {', '.join(OFFERED_TYPES)}"
         return replace(self, card=card, notices=(*self.notices, notice))
 
@@ -144,7 +149,12 @@ def _from_checkpoint(output: Output, source: str, options: ModelOptions, file_ty
     (file,) = drawn.files
     card = ModelCard.from_header(header_of_bytes(file.header, target, file.n_bytes))
     notice = f"planned as {card.quant}, converted from {source}; nothing was converted"
-    return Subject(card, options.plan_request(), notices=(notice, *drawn.notices))
+    return Subject(
+        card,
+        options.plan_request(),
+        notices=(notice, *drawn.notices),
+        tokenizer=found.path if found.path.is_dir() else found.path.parent,
+    )
 
 
 def _from_file(output: Output, model: str, options: ModelOptions) -> Subject:
@@ -156,7 +166,7 @@ def _from_file(output: Output, model: str, options: ModelOptions) -> Subject:
     header = read_model_header(path, allow_truncated=True)
     if header.missing_bytes:
         output.narrate(f"note: {path} is cut off, {header.missing_bytes} bytes are missing")
-    return Subject(ModelCard.from_header(header), options.plan_request())
+    return Subject(ModelCard.from_header(header), options.plan_request(), tokenizer=path)
 
 
 def _from_json(metadata: TextIO) -> Subject:

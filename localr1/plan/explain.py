@@ -28,10 +28,11 @@ def lines(plan: MemoryPlan) -> list[str]:
     text += [f"{safe_line(gpu.name)} stays idle" for gpu in plan.idle]
     text.append(_verdict(plan))
     text += [] if plan.speed is None else _speed(plan.speed, plan.verdict)
+    width = max((len(fix.change) for fix in plan.fixes), default=0)
     for fix in plan.fixes:
         enough = "" if fix.is_enough else " (not enough alone)"
         saved = format_bytes(fix.saves_bytes)
-        text.append(f"  {fix.change:<20} saves {saved:>8}, costs {fix.costs}{enough}")
+        text.append(f"  {fix.change:<{max(width, 20)}} saves {saved:>8}, costs {fix.costs}{enough}")
     text += [f"note: {notice}" for notice in plan.notices]
     return text
 

@@ -8,7 +8,17 @@ import sys
 
 import pytest
 
-_HEAVY = ("numpy", "gguf", "textual", "huggingface_hub", "llama_cpp", "jinja2", "numba", "psutil")
+_HEAVY = (
+    "numpy",
+    "gguf",
+    "textual",
+    "huggingface_hub",
+    "llama_cpp",
+    "jinja2",
+    "numba",
+    "psutil",
+    "pypdf",
+)
 _PROGRAM = """
 import json, sys
 from localr1.cli.main import run
