@@ -12,14 +12,13 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import psutil
-
 from backends.cache_types import cache_type
 from backends.device import Device, DeviceKind
 from backends.errors import DeviceNotFoundError, LlamaMissingError, LlamaRefusedError
 from backends.gguf_table import TableEntry, read_table
 from backends.llama_model import LlamaModel
 from backends.llama_vocabulary import LlamaVocabulary
+from backends.machine import Machine, usable_memory
 from backends.native import AbortFlag
 from backends.observer import Observer
 from backends.parameters import EngineParameters
@@ -187,8 +186,9 @@ class Llama:
         kind = _KINDS.get(self._ggml.ggml_backend_reg_name(registry).decode(), DeviceKind.OTHER)
         description = self._ggml.ggml_backend_dev_description(handle)
         if kind is DeviceKind.CPU:
-            # ggml reports all of the memory as free (ggml/src/ggml-cpu/ggml-cpu.cpp)
-            free.value = psutil.virtual_memory().available
+            # ggml knows of no container, and calls all memory free (ggml/src/ggml-cpu/ggml-cpu.cpp)
+            memory = usable_memory(Machine())
+            total.value, free.value = memory.total_bytes, memory.available_bytes
         return Device(
             name=self._name(handle),
             kind=kind,

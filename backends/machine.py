@@ -16,6 +16,8 @@ from pathlib import Path
 
 import psutil
 
+from backends.container import cpu_quota, limited_memory
+
 _COMMAND_S = 5.0
 
 
@@ -25,6 +27,17 @@ class HostFacts:
 
     n_cores: int
     """Physical cores this process may use, after affinity and container quota; at least 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The machine's own memory as this process may use it."""
+
+    total_bytes: int
+    available_bytes: int
+    """What can be had without swapping; pages of mapped files count as available."""
+    container_bytes: int | None = None
+    """The limit of a container, where it is what counts."""
 
 
 class Machine:
@@ -67,6 +80,12 @@ class Machine:
         return done.stdout
 
     @property
+    def memory_bytes(self) -> tuple[int, int]:
+        """Of the whole machine: all of it, and what can be had without swapping."""
+        memory = psutil.virtual_memory()
+        return memory.total, memory.available
+
+    @property
     def n_physical_cores(self) -> int:
         """Physical cores of the machine."""
         return psutil.cpu_count(logical=False) or os.cpu_count() or 1
@@ -82,25 +101,18 @@ class Machine:
 def host_facts(machine: Machine) -> HostFacts:
     """The processor as this process may use it."""
     usable = min(machine.n_physical_cores, machine.n_allowed_cpus)
-    quota = _cpu_quota(machine)
+    quota = cpu_quota(machine.read)
     if quota is not None:
         usable = min(usable, math.floor(quota))
     return HostFacts(n_cores=max(1, usable))
 
 
-def _cpu_quota(machine: Machine) -> float | None:
-    """Processors a container may use, None without a limit.
-
-    Source: Documentation/admin-guide/cgroup-v2.rst (cpu.max) and scheduler/sched-bwc.rst (v1).
-    """
-    limit = machine.read("/sys/fs/cgroup/cpu.max")
-    if limit is not None:
-        quota, _, period = limit.partition(" ")
-    else:
-        quota = machine.read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") or ""
-        period = machine.read("/sys/fs/cgroup/cpu/cpu.cfs_period_us") or ""
-    try:
-        n_cpus = int(quota) / int(period)
-    except (ValueError, ZeroDivisionError):
-        return None  # "max", or no such file
-    return n_cpus if n_cpus > 0 else None
+def usable_memory(machine: Machine) -> Memory:
+    """The memory of the machine, or of the container that we run in if it is less."""
+    total_bytes, available_bytes = machine.memory_bytes
+    groups = [group for group in limited_memory(machine.read) if group.limit_bytes < total_bytes]
+    if not groups:
+        return Memory(total_bytes, available_bytes)
+    container_bytes = min(group.limit_bytes for group in groups)
+    least_bytes = min(group.available_bytes for group in groups)
+    return Memory(container_bytes, min(available_bytes, least_bytes), container_bytes)

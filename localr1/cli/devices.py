@@ -7,13 +7,14 @@ to die of.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import click
 
-from backends.machine import Machine
+from backends.container import cpu_quota
+from backends.machine import Machine, usable_memory
 from backends.probe import Advice, Hardware, find_hardware, missing_support
 from backends.rpc import RpcServer, what_leaves
 from localr1.cli.options import with_output
@@ -39,7 +40,8 @@ def command(output: Output, *, lists_profiles: bool, rpc_servers: tuple[RpcServe
     require_allowed(rpc_servers)
     if lists_profiles:
         return _list_profiles(output)
-    hardware = find_hardware(Machine())
+    machine = Machine()
+    hardware = find_hardware(machine)
     try:
         info = _ask_engine(rpc_servers)
     except EngineStartError:
@@ -54,9 +56,9 @@ def command(output: Output, *, lists_profiles: bool, rpc_servers: tuple[RpcServe
         python=sys.executable,
     )
     if output.as_json:
-        output.json(_document(info, hardware, advice), indent=2)
+        output.json({**_document(info, hardware, advice), "container": _limits(machine)}, indent=2)
     else:
-        for line in _lines(info, advice):
+        for line in (*_lines(info, advice), *_limit_lines(_limits(machine))):
             output.data(line)
         if rpc_servers:
             output.data(f"once a model is loaded, {what_leaves(rpc_servers)}")
@@ -106,6 +108,21 @@ def _document(
         "hardware": to_json(tuple(hardware)),
         "unused": to_json(tuple(advice)),
     }
+
+
+def _limits(machine: Machine) -> dict[str, float | None]:
+    """What a container allows; None where it sets no limit."""
+    return {
+        "memory_bytes": usable_memory(machine).container_bytes,
+        "processors": cpu_quota(machine.read),
+    }
+
+
+def _limit_lines(limits: Mapping[str, float | None]) -> list[str]:
+    n_bytes, processors = limits["memory_bytes"], limits["processors"]
+    parts = [] if n_bytes is None else [f"{format_bytes(int(n_bytes))} of memory"]
+    parts += [] if processors is None else [f"{processors:g} processors"]
+    return [f"container limit: {' and '.join(parts)}"] if parts else []
 
 
 def _lines(info: EngineInfo, advice: Sequence[Advice]) -> list[str]:

@@ -10,6 +10,7 @@ from backends.rpc import RpcServer, what_leaves
 from localr1.cli.output import Output
 from localr1.errors import EngineStartError
 from localr1.hardware.machine import PlannedMachine
+from localr1.units import format_bytes
 
 if TYPE_CHECKING:
     from localr1.model_facts.card import ModelCard
@@ -29,6 +30,7 @@ def find_this_machine(
 
     With `calibrates` it is first measured how fast the types of weights of `card` are read.
     """
+    from backends.machine import Machine, usable_memory
     from localr1.calibration.here import known_here
     from localr1.plan.host_memory import read_host_memory
     from localr1.worker.host import Engine
@@ -49,6 +51,9 @@ def find_this_machine(
     notices = []
     if not is_rated:
         notices.append("the speed of this machine is not known yet: localr1 plan MODEL --calibrate")
+    container_bytes = usable_memory(Machine()).container_bytes
+    if container_bytes is not None:
+        notices.append(f"the container limits memory to {format_bytes(container_bytes)}")
     if rpc_servers:
         notices.append(f"once it is loaded, {what_leaves(rpc_servers)}")
     return PlannedMachine(

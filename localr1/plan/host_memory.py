@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
+from backends.machine import Machine, usable_memory
 from localr1.plan.request import HostMemory
 
 _CPUINFO = Path("/proc/cpuinfo")
@@ -12,12 +13,10 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 def read_host_memory() -> HostMemory:
     """Memory now, and the processor features that llama.cpp's CPU backend was built with."""
-    import psutil
-
-    memory = psutil.virtual_memory()
+    memory = usable_memory(Machine())
     return HostMemory(
-        total_bytes=memory.total,
-        available_bytes=memory.available,
+        total_bytes=memory.total_bytes,
+        available_bytes=memory.available_bytes,
         cpu_features=_cpu_features(),
     )
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import psutil
 
+from backends.machine import Machine, usable_memory
+
 LOOK_S = 1.0
 """How often it is worth looking."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryNow:
-    """The machine's memory, and what a process has of it."""
+    """The machine's memory, or a container's, and what a process has of it."""
 
     total_bytes: int
     available_bytes: int
@@ -69,13 +71,13 @@ def memory_now(pid: int) -> MemoryNow | None:
     """A look at the machine and at a process; None if the process is gone."""
     try:
         process = psutil.Process(pid).memory_info()
-        machine = psutil.virtual_memory()
+        memory = usable_memory(Machine())
     except (psutil.Error, OSError):
         return None
     shared_bytes = getattr(process, "shared", None)
     return MemoryNow(
-        total_bytes=machine.total,
-        available_bytes=machine.available,
+        total_bytes=memory.total_bytes,
+        available_bytes=memory.available_bytes,
         resident_bytes=process.rss,
         own_bytes=None if shared_bytes is None else process.rss - shared_bytes,
     )

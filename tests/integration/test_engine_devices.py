@@ -14,6 +14,7 @@ from localr1.errors import EngineStartError
 from localr1.worker.frames import EngineInfo
 from localr1.worker.host import Engine
 from tests.support.fake_llama import CPU, CUDA1
+from tests.support.fake_machine import FakeMachine
 
 _CARD = Hardware(DeviceKind.CUDA, "NVIDIA GeForce RTX 4090", has_driver=True)
 
@@ -128,3 +129,24 @@ def test_what_using_a_server_gives_away_is_told(
 
     out = capsys.readouterr().out
     assert "go to 127.0.0.1:50052 and gpu-box:50052, unencrypted" in out
+
+
+def test_what_a_container_allows_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inside = {
+        "/proc/self/cgroup": "0::/\n",
+        "/sys/fs/cgroup/memory.max": f"{4 * 1024**3}\n",
+        "/sys/fs/cgroup/memory.current": "0\n",
+        "/sys/fs/cgroup/cpu.max": "150000 100000\n",
+    }
+    monkeypatch.setattr(devices, "Machine", lambda: FakeMachine(files=inside))
+    monkeypatch.setattr(devices, "_ask_engine", lambda _servers: _info(CPU))
+
+    run(["devices"])
+    text = capsys.readouterr().out
+    run(["devices", "--json"])
+    document = json.loads(capsys.readouterr().out)
+
+    assert "container limit: 4.0 GiB of memory and 1.5 processors" in text
+    assert document["container"] == {"memory_bytes": 4 * 1024**3, "processors": 1.5}

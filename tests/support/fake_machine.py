@@ -15,6 +15,7 @@ class FakeMachine(Machine):
     commands: dict[str, str] = field(default_factory=dict)
     system: str = "Linux"
     architecture: str = "x86_64"
+    memory_bytes: tuple[int, int] = (16 * 1024**3, 12 * 1024**3)
     n_physical_cores: int = 8
     n_allowed_cpus: int = 16
 
