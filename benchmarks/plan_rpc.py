@@ -1,8 +1,9 @@
-"""Predicted against real buffers on two unequal devices: RPC servers of llama.cpp on this machine.
+"""Predicted against real buffers on one device and on two: RPC servers of llama.cpp on this machine.
 
-Both devices are the processor, and say that they have 3 and 1.5 GiB. Every load is planned with
-the same free memory, then made; llama.cpp's log gives the layers and buffers of each device. Needs
-a second environment, see docs/planner.md; LOCALR1_RPC_PYTHON names its interpreter.
+The devices are the processor, and say that they have 3 and 1.5 GiB. Every load is planned with the
+same free memory, then made; llama.cpp's log gives the layers and buffers of each device. Each is
+made twice: with devices as RPC has them, and with devices that answer llama.cpp's scheduler as
+CUDA's do. Needs a second environment, see docs/planner.md; LOCALR1_RPC_PYTHON names its interpreter.
 
     LOCALR1_RPC_PYTHON=.../bin/python python benchmarks/plan_rpc.py [MODEL.gguf ...]
 """
@@ -51,6 +52,7 @@ _SHAPES: dict[str, DenseShape | ExpertShape] = {
     "gpt-oss": ExpertShape(arch="gpt-oss", n_swa=128, n_layer=6),
     "deepseek2": ExpertShape(arch="deepseek2", n_layer=27, n_dense=1, n_ff_shared=256),
 }
+_DEVICES = {DeviceKind.RPC: "RPC", DeviceKind.CUDA: "as CUDA"}
 _SIZE = re.compile(r"(\S+) +(model|KV|compute|output) buffer size = +([\d.]+) MiB")
 _LAYER = re.compile(r"layer +(\d+) assigned to device (\w+)")
 _PURPOSES = ("model", "KV", "compute", "output")
@@ -86,15 +88,15 @@ def main() -> None:
     python = os.environ.get("LOCALR1_RPC_PYTHON")
     if python is None:
         sys.exit("LOCALR1_RPC_PYTHON names no interpreter with an RPC build: see docs/planner.md")
-    print(
-        f"{'model':<28} {'loads':>5} {'other split':>12} {'weights':>9} {'KV':>9} {'compute':>16}"
-    )
-    results = {}
+    head = f"{'model':<28} {'devices':<8} {'loads':>5} {'other split':>12}"
+    print(f"{head} {'weights':>10} {'KV':>9} {'compute':>16}")
+    results: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as directory, _servers(python) as endpoints:
         made = [_write(Path(directory), name, shape) for name, shape in _SHAPES.items()]
-        for model in (*map(Path, sys.argv[1:]), *made):
-            worst = _compare(python, endpoints, model)
-            results[model.stem] = {
+        models = (*map(Path, sys.argv[1:]), *made)
+        for model, (kind, name) in product(models, _DEVICES.items()):
+            worst = _compare(python, endpoints, model, kind)
+            results.setdefault(model.stem, {})[name] = {
                 "loads": worst.n_loads,
                 "other_splits": worst.n_other_splits,
                 "worst_mib": worst.mib,
@@ -102,7 +104,7 @@ def main() -> None:
             }
             weights, kv, compute, _ = (f"{mib:.2f} MiB" for mib in worst.mib.values())
             share = f"{compute} {worst.compute_share:.1%}"
-            head = f"{model.stem:<28} {worst.n_loads:>5} {worst.n_other_splits:>12}"
+            head = f"{model.stem:<28} {name:<8} {worst.n_loads:>5} {worst.n_other_splits:>12}"
             print(f"{head} {weights:>10} {kv:>9} {share:>16}", flush=True)
     print(json.dumps({"benchmark": "plan_rpc", "models": results}))
 
@@ -112,29 +114,34 @@ def _write(directory: Path, name: str, shape: DenseShape | ExpertShape) -> Path:
     return write_dense(path, shape) if isinstance(shape, DenseShape) else write_experts(path, shape)
 
 
-def _compare(python: str, endpoints: list[str], model: Path) -> _Worst:
+def _compare(python: str, endpoints: list[str], model: Path, kind: DeviceKind) -> _Worst:
     card = ModelCard.from_header(read_header(model))
-    devices = [
-        Device(f"RPC{i}", DeviceKind.RPC, endpoint, n_bytes, n_bytes)
-        for i, (endpoint, n_bytes) in enumerate(zip(endpoints, _CARDS_BYTES, strict=True))
-    ]
     requests = list(_requests(card))
     worst = _Worst()
-    for request, log in zip(requests, _loads(python, endpoints, model, requests), strict=True):
-        wanted = PlanRequest(device="rpc", **request)
-        plan = make_plan(card, wanted, devices, read_host_memory())
-        worst.add(plan, log, endpoints)
+    for n_devices in (1, 2):
+        used = endpoints[:n_devices]
+        devices = [
+            Device(f"RPC{i}", kind, endpoint, n_bytes, n_bytes)
+            for i, (endpoint, n_bytes) in enumerate(zip(used, _CARDS_BYTES, strict=False))
+        ]
+        logs = _loads(python, used, model, requests, as_cards=kind is not DeviceKind.RPC)
+        for request, log in zip(requests, logs, strict=True):
+            wanted = PlanRequest(device=kind.value, **request)
+            plan = make_plan(card, wanted, devices, read_host_memory(), with_fixes=False)
+            worst.add(plan, log, used)
     return worst
 
 
 def _requests(card: ModelCard) -> Iterator[dict[str, Any]]:
-    splits = (card.n_layer + 1, card.n_layer, max(card.n_layer // 2, 1), 1, 0)
-    for n_layers, n_ctx, n_ubatch, (flash_attn, type_k, type_v) in product(
-        splits, (512, 8192), (128, 512), _ATTENTION
+    splits = (card.n_layer + 1, card.n_layer, max(card.n_layer // 2, 1), 1)
+    experts = (0,) if card.experts is None else (0, card.n_layer // 2, card.n_layer)
+    for n_layers, n_experts, n_ctx, n_ubatch, (flash_attn, type_k, type_v) in product(
+        splits, experts, (512, 8192), (16, 512), _ATTENTION
     ):
         is_latent = card.arch == "deepseek2"  # one cache for keys and values
         yield {
             "n_gpu_layers": n_layers,
+            "n_host_experts": n_experts,
             "n_ctx": n_ctx,
             "n_ubatch": n_ubatch,
             "flash_attn": flash_attn,
@@ -144,9 +151,19 @@ def _requests(card: ModelCard) -> Iterator[dict[str, Any]]:
 
 
 def _loads(
-    python: str, endpoints: list[str], model: Path, requests: list[dict[str, Any]]
+    python: str,
+    endpoints: list[str],
+    model: Path,
+    requests: list[dict[str, Any]],
+    *,
+    as_cards: bool,
 ) -> list[str]:
-    question = {"endpoints": endpoints, "model": str(model), "requests": requests}
+    question = {
+        "endpoints": endpoints,
+        "as_cards": as_cards,
+        "model": str(model),
+        "requests": requests,
+    }
     child = subprocess.run(
         [python, str(Path(__file__).with_name("rpc_devices.py")), "measure"],
         input=json.dumps(question),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from localr1.model_facts.card import ModelCard
 from localr1.plan.graph import F16, F32, I32, I64, Graph, Tensor
-from localr1.plan.graph_nodes import WEIGHT, normed, overwrite, projected, view
+from localr1.plan.graph_nodes import normed, overwrite, projected, scaled, view
 from localr1.plan.graph_shape import GraphShape
 from localr1.plan.latent_attention import latent_attention
 from localr1.plan.layer_tensors import LayerTensors
@@ -51,7 +51,12 @@ class AttentionGraph:
         """What a layer whose attention is latent makes of `states`."""
         block_items, block_bytes = self._shape.k_block
         n_latent = self._layers[i_layer]["attn_k_b.weight"][1]
-        rows = Tensor((self._shape.n_cells // block_items, n_latent), block_bytes, (WEIGHT,))
+        # values are a part of the keys, but are looked at, and copied, apart from them
+        keys, values = (
+            self._cache(i_layer, self._card.head_dim_k[i_layer], self._shape.k_block)
+            for _ in range(2)
+        )
+        rows = Tensor((self._shape.n_cells // block_items, n_latent), block_bytes, (values,))
         return latent_attention(
             self._graph,
             self._layers[i_layer],
@@ -59,7 +64,8 @@ class AttentionGraph:
             positions=self._positions,
             mask=self._full.mask,
             k_index=self._full.k_index,
-            values=None if self._shape.flash_attn else rows,
+            keys=keys,
+            values=values if self._shape.flash_attn else rows,
         )
 
     def mixed(self, i_layer: int, states: Tensor) -> Tensor:
@@ -84,19 +90,29 @@ class AttentionGraph:
         self._graph.expand(_stored(_copied(value) if has_gaps else value, inputs.v_index))
         looked_up = view(query, dim_k, n_tokens, n_head)
         heads = (dim_v, n_head, n_tokens)
+        keys = self._cache(i_layer, dim_k, shape.k_block)
+        values = self._cache(i_layer, dim_v, shape.v_block)
         if shape.flash_attn:
-            mixed = Tensor(heads, sources=(looked_up, WEIGHT, WEIGHT, inputs.mask))
+            mixed = Tensor(heads, sources=(looked_up, keys, values, inputs.mask))
             mixed = view(mixed, dim_v * n_head, n_tokens)
         else:
-            scores = projected(looked_up, n_cells, n_tokens, n_head)
-            scores = overwrite(scores, inputs.mask)
-            mixed = Tensor((dim_v, n_tokens, n_head), sources=(WEIGHT, scores))
+            scores = projected(looked_up, n_cells, n_tokens, n_head, weight=keys)
+            names = ("attn_sinks.weight",) if "attn_sinks.weight" in layer else ()
+            scores = overwrite(scores, inputs.mask, *(layer.weight(name) for name in names))
+            mixed = Tensor((dim_v, n_tokens, n_head), sources=(values, scores))
             mixed = view(mixed, *heads)
             mixed = Tensor((dim_v * n_head, n_tokens), sources=(mixed,))
         self._graph.expand(mixed)
         if inputs.v_rotation is not None:
             mixed = _rotated(mixed, inputs.v_rotation)
-        return projected(mixed, card.n_embd, n_tokens)
+        return projected(mixed, card.n_embd, n_tokens, weight=layer.weight("attn_output.weight"))
+
+    def _cache(self, i_layer: int, head_dim: int, block: tuple[int, int]) -> Tensor:
+        """The cached keys or values of a layer, as they are copied where they do not lie."""
+        shape, (items, n_bytes) = self._shape, block
+        n_cells = shape.n_cells_swa if self._card.is_swa[i_layer] else shape.n_cells
+        width = self._card.n_head_kv[i_layer] * head_dim // items
+        return Tensor((width * n_cells * shape.n_rows,), n_bytes, is_external=True)
 
     def _inputs(self, n_cells: int) -> _Inputs:
         card, shape = self._card, self._shape
@@ -145,8 +161,9 @@ class AttentionGraph:
         return split if weight is None else normed(split)
 
     def _biased(self, i_layer: int, name: str, states: Tensor, width: int) -> Tensor:
-        flat = projected(states, width, states.dims[1])
-        return overwrite(flat, WEIGHT) if f"{name}.bias" in self._layers[i_layer] else flat
+        layer = self._layers[i_layer]
+        flat = projected(states, width, states.dims[1], weight=layer.weight(f"{name}.weight"))
+        return scaled(flat) if f"{name}.bias" in layer else flat
 
 
 def _copied(tensor: Tensor) -> Tensor:

@@ -15,16 +15,17 @@ from localr1.plan.decoder_graph import decoder_graph
 from localr1.plan.engine_version import casts_masks, gates_in_one_step
 from localr1.plan.graph import F32, peak_bytes
 from localr1.plan.graph_shape import GraphShape
-from localr1.plan.kv_cache import effective_ubatch, n_cells
+from localr1.plan.kv_cache import effective_ubatch, n_cells, n_rows_of_cells
 from localr1.plan.layer_tensors import layer_tensors
+from localr1.plan.offload import Split
 from localr1.plan.request import PlanRequest
-from localr1.plan.schedule import Layout, scheduled_bytes
+from localr1.plan.schedule import LayerPlaces, Layout, scheduled_bytes
 
 CPU_ALIGNMENT = 32  # TENSOR_ALIGNMENT in ggml/src/ggml-impl.h
 GPU_ALIGNMENT = 128  # ggml_backend_cuda_buffer_type_get_alignment
 _ROTATED_HEAD = 64  # heads that this divides are rotated before they are quantised
 _ENOUGH_LAYERS = 4
-_ENOUGH_WINDOWED_LAYERS = 512  # all: holes of two sizes may take forty layers to repeat
+_ENOUGH_WINDOWED_LAYERS = 512  # holes of two sizes take many layers to repeat: all are laid out
 
 
 def cpu_compute_bytes(card: ModelCard, request: PlanRequest, n_ctx: int) -> int:
@@ -51,26 +52,31 @@ def split_compute_bytes(
 ) -> tuple[int, ...]:
     """Bytes of the compute buffers of a model that lies on several backends; the host's is last."""
     graph = decoder_graph(
-        card, _shape(card, request, n_ctx), layers=[layer for layer, _ in layout.layers]
+        card, _shape(card, request, n_ctx), layers=[at.layer for at in layout.layers]
     )
     alignments = (*(GPU_ALIGNMENT,) * layout.host, CPU_ALIGNMENT)
     return scheduled_bytes(graph, layout, alignments)
 
 
-def layout_of(
-    card: ModelCard, alike: Sequence[int], n_layers: Sequence[int], *, is_pipelined: bool
-) -> Layout:
-    """The layout of a model that has `n_layers` on its GPUs, the output among them, shortened.
+def layout_of(card: ModelCard, alike: Sequence[int], split: Split) -> Layout:
+    """The layout of a model that is split so, shortened.
 
-    `alike` is what `first_alike` says: a few layers stand in for all of one kind on one backend.
+    `alike` is what `first_alike` says: a few layers stand in for all of one kind in one place.
     """
-    host, start = len(n_layers), card.n_layer + 1 - sum(n_layers)
-    chosen = [(layer, host) for layer in _enough(card, alike[:start])]
-    for place, n in enumerate(n_layers):
-        chosen += [(layer, place) for layer in _enough(card, alike[start : start + n])]
-        start += n
-    output = max((place for place, n in enumerate(n_layers) if n), default=host)
-    return Layout(tuple(chosen), output, host, is_pipelined)
+    host, start = len(split.layers), card.n_layer + 1 - split.n_gpu_layers
+    chosen = [LayerPlaces(layer, host, host) for layer in _enough(card, alike[:start])]
+    for place, n in enumerate(split.layers):
+        end = start + n
+        first_whole = min(max(start, split.n_host_experts), end)
+        for layers, experts in (
+            (range(start, first_whole), host),
+            (range(first_whole, end), place),
+        ):
+            kinds = alike[layers.start : layers.stop]
+            chosen += [LayerPlaces(layer, place, experts) for layer in _enough(card, kinds)]
+        start = end
+    output = max((place for place, n in enumerate(split.layers) if n), default=host)
+    return Layout(tuple(chosen), output, host)
 
 
 def first_alike(card: ModelCard) -> tuple[int, ...]:
@@ -118,7 +124,7 @@ def shortened(card: ModelCard) -> ModelCard:
 
 
 def _shape(card: ModelCard, request: PlanRequest, n_ctx: int) -> GraphShape:
-    k_type = cache_type(request.type_k)
+    k_type, v_type = cache_type(request.type_k), cache_type(request.type_v)
     n_tokens = effective_ubatch(request, n_ctx)
     n_tokens = -(-n_tokens // request.n_seq_max) * request.n_seq_max
     return GraphShape(
@@ -132,6 +138,8 @@ def _shape(card: ModelCard, request: PlanRequest, n_ctx: int) -> GraphShape:
         gates_in_one_step=gates_in_one_step(request.engine_build),
         casts_masks=casts_masks(request.engine_build, flash_attn=request.uses_flash_attn),
         k_block=(k_type.block_elements, k_type.block_bytes),
+        v_block=(v_type.block_elements, v_type.block_bytes),
+        n_rows=n_rows_of_cells(request),
     )
 
 

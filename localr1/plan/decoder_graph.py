@@ -13,9 +13,10 @@ from collections.abc import Sequence
 
 from localr1.model_facts.card import ModelCard
 from localr1.plan.attention_graph import AttentionGraph
+from localr1.plan.dense_network import dense_network
 from localr1.plan.experts_graph import expert_network, has_experts
 from localr1.plan.graph import I32, Graph, Tensor
-from localr1.plan.graph_nodes import WEIGHT, gated, normed, overwrite, projected, view
+from localr1.plan.graph_nodes import WEIGHT, normed, overwrite, projected
 from localr1.plan.graph_shape import GraphShape
 from localr1.plan.latent_attention import is_latent
 from localr1.plan.layer_tensors import layer_tensors
@@ -125,21 +126,5 @@ class _Builder:
         layer, experts = self._layers[i_layer], self._card.experts
         if experts is not None and has_experts(layer):
             return expert_network(self._graph, layer, experts, states)
-        n_ff, n_tokens = self._card.n_ff[i_layer], states.dims[1]
-        n_up = layer.get("ffn_up.weight", (0, n_ff))[1]
-        up = projected(states, n_up, n_tokens)
-        if n_up == 2 * n_ff:  # gate and up are one matrix
-            active = self._halves_gated(up)
-        elif "ffn_gate.weight" in layer:
-            gate = projected(states, n_ff, n_tokens)
-            active = gated(gate, up, in_one_step=self._shape.gates_in_one_step)
-        else:
-            active = overwrite(up)
-        return projected(active, self._card.n_embd, n_tokens)
-
-    def _halves_gated(self, both: Tensor) -> Tensor:
-        half = (both.dims[0] // 2, both.dims[1])
-        if self._shape.gates_in_one_step:
-            return Tensor(half, sources=(both,))
-        gate, up = (Tensor(half, sources=(view(both, *half),)) for _ in range(2))
-        return gated(gate, up, in_one_step=False)
+        in_one_step = self._shape.gates_in_one_step
+        return dense_network(layer, states, self._card.n_ff[i_layer], in_one_step=in_one_step)

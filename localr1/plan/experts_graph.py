@@ -11,7 +11,7 @@ import math
 
 from localr1.model_facts.experts import Experts, Gating
 from localr1.plan.graph import I32, Graph, Tensor
-from localr1.plan.graph_nodes import WEIGHT, overwrite, projected, view
+from localr1.plan.graph_nodes import overwrite, projected, scaled, view
 from localr1.plan.layer_tensors import LayerTensors
 
 
@@ -34,11 +34,12 @@ def _chosen(
 ) -> tuple[Tensor, Tensor]:
     """Which experts see each token, and how much each counts."""
     n_tokens = states.dims[1]
-    logits = projected(states, experts.n_expert, n_tokens)
+    gate = layer.weight("ffn_gate_inp.weight")
+    logits = projected(states, experts.n_expert, n_tokens, weight=gate)
     if "ffn_gate_inp.bias" in layer:
-        logits = overwrite(logits, WEIGHT)
+        logits = scaled(logits)
     probs = logits if experts.gating is Gating.SOFTMAX_OF_CHOSEN else overwrite(logits)
-    selection = overwrite(probs, WEIGHT) if "exp_probs_b.bias" in layer else probs
+    selection = scaled(probs) if "exp_probs_b.bias" in layer else probs
     if experts.n_groups > 1:
         selection = _within_groups(experts, selection)
     chosen = _top(selection, experts.n_used)
@@ -109,18 +110,20 @@ def _weighted_sum(
 def _by_experts(
     layer: LayerTensors, name: str, states: Tensor, chosen: Tensor, dims: tuple[int, ...]
 ) -> Tensor:
-    result = Tensor(dims, sources=(WEIGHT, states, chosen))
-    return overwrite(result, WEIGHT, chosen) if f"{name}.bias" in layer else result
+    result = Tensor(dims, sources=(layer.weight(f"{name}.weight"), states, chosen))
+    bias = f"{name}.bias"
+    return overwrite(result, layer.weight(bias), chosen) if bias in layer else result
 
 
 def _shared(layer: LayerTensors, states: Tensor) -> Tensor:
     n_embd, n_tokens = states.dims
     n_ff = math.prod(layer["ffn_up_shexp.weight"]) // n_embd
-    up = projected(states, n_ff, n_tokens)
-    gate = projected(states, n_ff, n_tokens)
-    down = projected(Tensor(up.dims, sources=(gate, up)), n_embd, n_tokens)
+    up = projected(states, n_ff, n_tokens, weight=layer.weight("ffn_up_shexp.weight"))
+    gate = projected(states, n_ff, n_tokens, weight=layer.weight("ffn_gate_shexp.weight"))
+    active = Tensor(up.dims, sources=(gate, up))
+    down = projected(active, n_embd, n_tokens, weight=layer.weight("ffn_down_shexp.weight"))
     if "ffn_gate_inp_shexp.weight" not in layer:
         return down
-    score = projected(states, 1, n_tokens)
+    score = projected(states, 1, n_tokens, weight=layer.weight("ffn_gate_inp_shexp.weight"))
     # a sigmoid, written as silu(x) / x
     return overwrite(down, overwrite(overwrite(score), score))

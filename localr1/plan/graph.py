@@ -34,6 +34,12 @@ class Tensor:
     """Kept until the graph has run."""
     is_external: bool = False
     """Weights and caches: they lie in buffers of their own."""
+    is_weight: bool = False
+    """Not a cache: an operation rather runs where its weights lie."""
+    is_expert: bool = False
+    """A weight that may stay on the host when its layer does not."""
+    is_norm: bool = False
+    """A norm over which a weight is multiplied: llama.cpp may say where it runs."""
     step: int = 0
     """The part of the model that it belongs to, as the graph counted when it was added."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from localr1.plan.graph import Tensor
 
-WEIGHT = Tensor((1,), is_external=True)
-"""Any weight or cache: it lies elsewhere, so its shape does not matter."""
+WEIGHT = Tensor((1,), is_external=True, is_weight=True)
+"""Any weight whose size does not matter, because it lies elsewhere and is never copied."""
 
 
 def overwrite(tensor: Tensor, *others: Tensor) -> Tensor:
@@ -15,12 +15,20 @@ def overwrite(tensor: Tensor, *others: Tensor) -> Tensor:
 
 def normed(tensor: Tensor) -> Tensor:
     """A norm and the product with its weight."""
-    return overwrite(overwrite(tensor), WEIGHT)
+    norm = overwrite(tensor)
+    norm.is_norm = True
+    return scaled(norm)
 
 
-def projected(states: Tensor, *dims: int) -> Tensor:
+def scaled(tensor: Tensor) -> Tensor:
+    """The product with a weight as long as a row, or the sum with a bias."""
+    weight = Tensor(tensor.dims[:1], is_external=True, is_weight=True)
+    return overwrite(tensor, weight)
+
+
+def projected(states: Tensor, *dims: int, weight: Tensor = WEIGHT) -> Tensor:
     """The product of a weight with `states`, of the given shape."""
-    return Tensor(dims, sources=(WEIGHT, states))
+    return Tensor(dims, sources=(weight, states))
 
 
 def gated(gate: Tensor, up: Tensor, *, in_one_step: bool) -> Tensor:

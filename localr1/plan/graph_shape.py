@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from localr1.plan.graph import F16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphShape:
@@ -27,3 +29,6 @@ class GraphShape:
     """Masks are made in single precision, and flash attention gets a copy in half."""
     k_block: tuple[int, int]
     """Numbers in a block of the cache's K type, and its bytes."""
+    v_block: tuple[int, int] = (1, F16)
+    n_rows: int = 1
+    """Rows of cells in a layer's cache: one for each sequence, unless they share one."""

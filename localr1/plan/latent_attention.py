@@ -8,7 +8,7 @@ out is taken back per head. Mirrors src/models/deepseek2.cpp (`is_mla`) and
 from __future__ import annotations
 
 from localr1.plan.graph import Graph, Tensor
-from localr1.plan.graph_nodes import WEIGHT, normed, overwrite, projected, view
+from localr1.plan.graph_nodes import normed, overwrite, projected, view
 from localr1.plan.layer_tensors import LayerTensors
 
 
@@ -25,12 +25,13 @@ def latent_attention(
     positions: Tensor,
     mask: Tensor,
     k_index: Tensor,
-    values: Tensor | None,
+    keys: Tensor,
+    values: Tensor,
 ) -> Tensor:
     """What the layer's attention makes of `states`.
 
-    `values` is None with flash attention; without it, a copy of the cached rows, transposed: they
-    are part of the keys, so they do not lie in the cache as a matrix of their own.
+    `keys` and `values` are cached rows; values that are not external are a copy, transposed, as it
+    is made without flash attention: they do not lie in the cache as a matrix of their own.
     """
     n_embd, n_tokens = states.dims
     n_nope, n_latent, n_head = layer["attn_k_b.weight"]
@@ -38,12 +39,15 @@ def latent_attention(
     n_rope = layer["attn_kv_a_mqa.weight"][1] - n_latent
     query = _query(layer, states, (n_nope + n_rope) * n_head)
     query = view(query, n_nope + n_rope, n_head, n_tokens)
-    shared = projected(states, n_latent + n_rope, n_tokens)
+    to_latent = layer.weight("attn_kv_a_mqa.weight")
+    shared = projected(states, n_latent + n_rope, n_tokens, weight=to_latent)
     latent = view(shared, n_latent, n_tokens)
     k_rope = overwrite(view(shared, n_rope, 1, n_tokens), positions)
     latent = normed(latent)
     q_rope = overwrite(view(query, n_rope, n_head, n_tokens), positions)
-    absorbed = projected(view(query, n_nope, n_tokens, n_head), n_latent, n_tokens, n_head)
+    into = layer.weight("attn_k_b.weight")
+    per_head = view(query, n_nope, n_tokens, n_head)
+    absorbed = projected(per_head, n_latent, n_tokens, n_head, weight=into)
     dim = n_latent + n_rope
     query = Tensor(
         (dim, n_head, n_tokens), sources=(view(absorbed, n_latent, n_head, n_tokens), q_rope)
@@ -54,24 +58,29 @@ def latent_attention(
         graph.expand(tensor)
     flat = view(key, dim, n_tokens)
     graph.expand(Tensor(flat.dims, sources=(flat, k_index), is_external=True))
-    looked_up = view(query, dim, n_tokens, n_head)
-    if values is None:
-        mixed = Tensor((n_latent, n_head, n_tokens), sources=(looked_up, WEIGHT, WEIGHT, mask))
-        mixed = projected(view(mixed, n_latent, n_tokens, n_head), dim_v, n_tokens, n_head)
+    looked_up, out_of = view(query, dim, n_tokens, n_head), layer.weight("attn_v_b.weight")
+    if values.is_external:
+        mixed = Tensor((n_latent, n_head, n_tokens), sources=(looked_up, keys, values, mask))
+        mixed = view(mixed, n_latent, n_tokens, n_head)
+        mixed = projected(mixed, dim_v, n_tokens, n_head, weight=out_of)
         mixed = view(mixed, dim_v, n_head, n_tokens)
         mixed = Tensor(mixed.dims, sources=(mixed,))
         mixed = view(mixed, dim_v * n_head, n_tokens)
     else:
-        scores = overwrite(projected(looked_up, mask.dims[0], n_tokens, n_head), mask)
+        scores = projected(looked_up, mask.dims[0], n_tokens, n_head, weight=keys)
+        scores = overwrite(scores, mask)
         mixed = Tensor((n_latent, n_tokens, n_head), sources=(values, scores))
-        mixed = view(projected(mixed, dim_v, n_tokens, n_head), dim_v, n_head, n_tokens)
+        mixed = projected(mixed, dim_v, n_tokens, n_head, weight=out_of)
+        mixed = view(mixed, dim_v, n_head, n_tokens)
         mixed = Tensor((dim_v * n_head, n_tokens), sources=(mixed,))
     graph.expand(mixed)
-    return projected(mixed, n_embd, n_tokens)
+    return projected(mixed, n_embd, n_tokens, weight=layer.weight("attn_output.weight"))
 
 
 def _query(layer: LayerTensors, states: Tensor, width: int) -> Tensor:
     n_tokens = states.dims[1]
-    if "attn_q_a.weight" in layer:
-        states = normed(projected(states, layer["attn_q_a.weight"][1], n_tokens))
-    return projected(states, width, n_tokens)
+    if "attn_q_a.weight" not in layer:
+        return projected(states, width, n_tokens, weight=layer.weight("attn_q.weight"))
+    n_lora, down = layer["attn_q_a.weight"][1], layer.weight("attn_q_a.weight")
+    states = normed(projected(states, n_lora, n_tokens, weight=down))
+    return projected(states, width, n_tokens, weight=layer.weight("attn_q_b.weight"))

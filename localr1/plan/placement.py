@@ -74,7 +74,7 @@ class Placer:
         self._request = request
         self._hardware = hardware
         self.weights = WeightTable(card)
-        self._compute = ComputeBuffers(card, request, hardware, self.weights)
+        self._compute = ComputeBuffers(card, request, hardware)
         self._kv_bytes = lru_cache(partial(kv_bytes_per_layer, card, request))
         self._state_bytes = state_bytes_per_layer(card, request)
 
@@ -130,7 +130,10 @@ class Placer:
         if len(self._hardware.gpus) == 1:
             return None  # the same as in proportion
         split = Split(tuple(self._proportional(n_layers)), n_host_experts)
-        compute_bytes = max(self._compute.graph_sizes(n_ctx, split)[:-1])
+        sizes = self._compute.sizes(n_ctx, split)[:-1]
+        # the first one in use may borrow what the host keeps, and need more for that
+        first = next((i for i, n in enumerate(split.layers) if n), 0)
+        compute_bytes = max((*sizes[:first], *sizes[first + 1 :]))
         kv_bytes = self._kv_bytes(n_ctx)
         costs = [
             self.weights.gpu_bytes(layer, n_host_experts)
@@ -142,8 +145,7 @@ class Placer:
             gpu.free_bytes - compute_bytes - self._driver_bytes(gpu)[1]
             for gpu in self._hardware.gpus
         ]
-        streaming_bytes = self._compute.streaming_bytes(n_ctx, split)
-        return fill_in_order(costs, rooms, max(streaming_bytes - compute_bytes, 0))
+        return fill_in_order(costs, rooms, max(sizes[first] - compute_bytes, 0))
 
     def _devices(self, n_ctx: int, split: Split) -> tuple[DevicePlan, ...]:
         devices: list[DevicePlan] = []

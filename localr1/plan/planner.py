@@ -108,11 +108,4 @@ def _notices(card: ModelCard, n_ctx: int, placement: Placement) -> list[str]:
         notices.append(f"the model was trained on {card.n_ctx_train} tokens, the context is longer")
     if placement.devices:
         notices.append("buffers on a GPU follow the same formulas, but were not measured on one")
-    if placement.devices and (placement.host.layers or placement.split.n_host_experts):
-        notices.append("the host's compute buffer is that of all layers: an upper bound for a part")
-    if len(placement.devices) > 1 and not placement.host.layers:
-        notices.append(
-            "on several GPUs llama.cpp may keep up to four copies of each batch's inputs; "
-            "they are not counted, and it does without them where memory is short"
-        )
     return notices

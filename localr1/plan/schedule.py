@@ -4,11 +4,13 @@ Mirrors `ggml_backend_sched_split_graph` (ggml/src/ggml-backend.cpp) and `graph_
 (src/llama-context.cpp) of llama.cpp at the pinned version. An operation with weights runs where
 they lie; all others join their neighbours, rather a GPU's than the host's. Whatever an operation
 needs from another backend is copied over. With pipeline parallelism every input and every copy
-exists four times, and none of them is given back.
+exists four times, and none of them is given back. A GPU that borrows takes over what is done
+with the host's weights for long batches, with a copy of them and of the host's part of the cache.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,43 +18,91 @@ from localr1.plan.graph import Graph, Tensor, peaks_bytes
 
 N_PIPELINE_COPIES = 4  # GGML_SCHED_MAX_COPIES
 
+LONG_BATCH = 32
+"""From so many rows on, a GPU takes over what is done with the host's weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPlaces:
+    """Where a layer lies."""
+
+    layer: int
+    place: int
+    experts: int
+    """The place of its experts; the same where it has none, or they went along."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Where the layers of a model lie. Backends are numbered, the host comes last."""
 
-    layers: tuple[tuple[int, int], ...]
-    """Each layer and its backend, in the order of the model."""
+    layers: tuple[LayerPlaces, ...]
+    """In the order of the model."""
     output: int
     """The backend of the output layer."""
     host: int
-    is_pipelined: bool
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether no layer is the host's."""
-        return self.output != self.host and all(place != self.host for _, place in self.layers)
+    is_pipelined: bool = False
+    borrower: int | None = None
+    """The backend that takes over what is done with the host's weights (`offload_op`)."""
+    borrows_products_only: bool = False
+    """It leaves sums and norms to the host, as Metal does."""
+    keeps_norms: bool = False
+    """Norms run where their layer lies, whatever is next to them."""
 
 
 def scheduled_bytes(graph: Graph, layout: Layout, alignments: Sequence[int]) -> tuple[int, ...]:
     """Bytes of the compute buffer of each backend; `graph` is used up."""
-    places = _places(graph, layout)
+    homes = _Homes(layout)
+    places = _places(graph, layout, homes)
     n_copies = N_PIPELINE_COPIES if layout.is_pipelined else 1
-    _Copies(graph, places, layout.host, n_copies).insert()
+    _Copies(graph, places, homes, n_copies).insert()
     return peaks_bytes(graph, alignments, places)
 
 
-def _places(graph: Graph, layout: Layout) -> dict[int, int]:
+class _Homes:
+    """Where weights and caches lie, and with them the operations that need them."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.host = layout.host
+        self._layout = layout
+        self._places = [layout.host, *(at.place for at in layout.layers), layout.output]
+        self._experts = [layout.host, *(at.experts for at in layout.layers), layout.output]
+
+    def of_source(self, source: Tensor, node: Tensor) -> int:
+        """Where a weight or cache lies that `node` needs."""
+        return (self._experts if source.is_expert else self._places)[node.step]
+
+    def of_node(self, node: Tensor) -> int | None:
+        """Where an operation is bound to run; None if nothing binds it."""
+        if node.is_external:
+            return self._places[node.step]
+        weight = next((source for source in node.sources if source.is_weight), None)
+        if weight is None:
+            is_kept = node.is_norm and self._layout.keeps_norms
+            return self._places[node.step] if is_kept and self._is_in_layer(node) else None
+        place = self.of_source(weight, node)
+        borrower = self._layout.borrower
+        if borrower is None or place != self.host or not self._is_borrowed(node, weight):
+            return place
+        return borrower
+
+    def _is_borrowed(self, node: Tensor, weight: Tensor) -> bool:
+        if node.step == 0:
+            return False  # rows of the embedding are looked up where it lies
+        if node.may_overwrite:  # a sum or a norm
+            n_rows = math.prod(node.dims[1:])
+            return n_rows >= LONG_BATCH and not self._layout.borrows_products_only
+        return node.dims[2 if weight.is_expert else 1] >= LONG_BATCH
+
+    def _is_in_layer(self, node: Tensor) -> bool:
+        """The norm before the output belongs to no layer, so nobody says where it runs."""
+        return 0 < node.step <= len(self._layout.layers)
+
+
+def _places(graph: Graph, layout: Layout, homes: _Homes) -> dict[int, int]:
     """The backend of every tensor, by its id."""
-    homes = [layout.host, *(place for _, place in layout.layers), layout.output]
     nodes = [node for node in graph.nodes if node.view_of is None]
-    # the norm before the output belongs to no layer, so nobody says where it runs
-    n_named = len(homes) - 1 if layout.is_whole else 0
-    places = {
-        id(node): homes[node.step]
-        for node in nodes
-        if _has_weights(node) or 0 < node.step < n_named
-    }
+    places = {id(node): home for node in nodes if (home := homes.of_node(node)) is not None}
     for order, hosts in ((nodes, False), (nodes[::-1], False), (nodes, True), (nodes[::-1], True)):
         _join(order, places, None if hosts else layout.host)
     places |= {id(tensor): layout.host for tensor in graph.inputs}
@@ -60,10 +110,6 @@ def _places(graph: Graph, layout: Layout) -> dict[int, int]:
         if node.view_of is not None:
             places[id(node)] = places[id(node.view_of)]
     return places
-
-
-def _has_weights(node: Tensor) -> bool:
-    return node.is_external or any(source.is_external for source in node.sources)
 
 
 def _join(nodes: Iterable[Tensor], places: dict[int, int], left_out: int | None) -> None:
@@ -80,47 +126,53 @@ def _join(nodes: Iterable[Tensor], places: dict[int, int], left_out: int | None)
 class _Copies:
     """Adds to a graph what has to be copied between backends, where the copies are made."""
 
-    def __init__(self, graph: Graph, places: dict[int, int], host: int, n_copies: int) -> None:
+    def __init__(self, graph: Graph, places: dict[int, int], homes: _Homes, n_copies: int) -> None:
         self._graph = graph
         self._places = places
-        self._host = host
+        self._homes = homes
         self._n_copies = n_copies
         self._copied: dict[tuple[int, int], Tensor] = {}
         self._reserved: list[Tensor] = []
 
     def insert(self) -> None:
-        """Change the graph."""
+        """Change the graph. It falls into parts: runs of nodes on one backend, copies first."""
         nodes: list[Tensor] = []
-        for part in self._parts():
-            made: list[Tensor] = []
-            for node in part:
-                if node.view_of is None:
-                    place = self._places[id(node)]
-                    node.sources = tuple(self._here(source, place, made) for source in node.sources)
-            nodes += [*made, *part]
-        self._graph.nodes = nodes
+        part: list[Tensor] = []
+        made: list[Tensor] = []
+        current = None
+        for node in self._graph.nodes:
+            if node.view_of is None:  # views go along with what comes before them
+                place = self._places[id(node)]
+                # so that the memory of the weights that were borrowed before is free again
+                begins = bool(made) and any(
+                    source.is_weight and self._place(source, node) != place
+                    for source in node.sources
+                )
+                if current is not None and (place != current or begins):
+                    nodes += [*made, *part]
+                    part, made = [], []
+                current = place
+                node.sources = tuple(self._here(source, node, made) for source in node.sources)
+            part.append(node)
+        self._graph.nodes = [*nodes, *made, *part]
         if self._n_copies > 1:
             inputs = self._graph.inputs
             for tensor in inputs:
                 tensor.is_output = True
-            spare = [self._like(t, self._host) for t in inputs for _ in range(self._n_copies - 1)]
+            spare = [
+                self._like(t, self._homes.host) for t in inputs for _ in range(self._n_copies - 1)
+            ]
             self._graph.inputs = [*inputs, *spare, *self._reserved]
 
-    def _parts(self) -> list[list[Tensor]]:
-        """Runs of nodes on one backend; views go along with what comes before them."""
-        parts: list[list[Tensor]] = [[]]
-        current = None
-        for node in self._graph.nodes:
-            if node.view_of is None:
-                place = self._places[id(node)]
-                if current is not None and place != current:
-                    parts.append([])
-                current = place
-            parts[-1].append(node)
-        return parts
+    def _place(self, source: Tensor, node: Tensor) -> int:
+        if source.is_external:
+            return self._homes.of_source(source, node)
+        return self._places[id(source)]
 
-    def _here(self, source: Tensor, place: int, made: list[Tensor]) -> Tensor:
-        if source.is_external or self._places[id(source)] == place:
+    def _here(self, source: Tensor, node: Tensor, made: list[Tensor]) -> Tensor:
+        """A source of `node`, or its copy where it lies elsewhere; copies are added to `made`."""
+        place = self._places[id(node)]
+        if self._place(source, node) == place:
             return source
         key = (id(source), place)
         if key not in self._copied:

@@ -24,7 +24,7 @@ _REPACKED_ROWS: dict[str, dict[str, int]] = {
 }  # fmt: skip
 
 _INPUT_NAMES = ("token_embd", "token_types", "position_embd", "per_layer_token_embd")
-_EXPERT_NAME = re.compile(r"\.ffn_(up|down|gate|gate_up)_(ch|)exps")
+_EXPERT_NAME = re.compile(r"\bffn_(up|down|gate|gate_up)_(ch|)exps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,12 @@ def layer_of(tensor: TensorInfo, n_layer: int) -> int | None:
 
 def is_expert(tensor: TensorInfo) -> bool:
     """Whether a tensor holds the experts of a layer, of which a token needs a few."""
-    return _EXPERT_NAME.search(tensor.name) is not None
+    return is_expert_name(tensor.name)
+
+
+def is_expert_name(name: str) -> bool:
+    """The same by a tensor's name, with or without the layer before it."""
+    return _EXPERT_NAME.search(name) is not None
 
 
 def only_drafts(tensor: TensorInfo, n_layer: int) -> bool:
@@ -165,11 +170,6 @@ def span_bytes(tensors: Collection[TensorInfo]) -> int:
     """The part of the file from the first of them to the end of the last."""
     start, end = _span(tensors)
     return end - start
-
-
-def largest_matrix_bytes(tensors: Iterable[TensorInfo]) -> int:
-    """The largest of them that is multiplied with."""
-    return max((t.n_bytes for t in tensors if len(t.dims) > 1), default=0)
 
 
 def _span(tensors: Collection[TensorInfo]) -> tuple[int, int]:

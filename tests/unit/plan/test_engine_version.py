@@ -13,7 +13,6 @@ from localr1.plan.hardware import Hardware
 from localr1.plan.kv_cache import kv_bytes_per_layer, padded_cells
 from localr1.plan.offload import Split
 from localr1.plan.request import HostMemory, PlanRequest
-from localr1.plan.weights import WeightTable
 from tests.support.plan_cards import qwen_7b
 from tests.support.plan_models import QWEN_1_5B, card_of
 
@@ -57,11 +56,11 @@ def test_gpus_did_not_always_work_at_once(build: int | None, *, are_copied: bool
     request = PlanRequest(n_ctx=4096, engine_build=build)
     host = HostMemory(total_bytes=2**36, available_bytes=2**36)
     gpus = Hardware(gpus=(_card("CUDA0"), _card("CUDA1")), host=host)
-    buffers = ComputeBuffers(card, request, gpus, WeightTable(card))
+    buffers = ComputeBuffers(card, request, gpus)
 
     n_layers = card.n_layer + 1
-    whole = buffers.graph_sizes(4096, Split((20, n_layers - 20)))
-    all_but_one = buffers.graph_sizes(4096, Split((20, n_layers - 21)))
+    whole = buffers.sizes(4096, Split((20, n_layers - 20)))
+    all_but_one = buffers.sizes(4096, Split((20, n_layers - 21)))
 
     # what is fed to the first card is there four times
     assert (whole[0] - all_but_one[0] > 8 * 2**20) is are_copied
