@@ -15,7 +15,11 @@ _HTML_SUFFIXES = (".html", ".htm", ".xhtml")
 _HTML_START = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html)\b", re.IGNORECASE)
 _REFUSED = (
     (b"{\\rtf", "an RTF file", "save it as .docx or PDF"),
-    (b"\xd0\xcf\x11\xe0", "a file of an old Office", "save it as .docx or PDF"),
+    (
+        b"\xd0\xcf\x11\xe0",
+        "an old or a locked Office file",
+        "save it as .docx or PDF, without a password",
+    ),
     (b"%!PS", "a PostScript file", "make a PDF of it: ps2pdf"),
     (b"\x89PNG", "a PNG picture", _READABLE),
     (b"\xff\xd8\xff", "a JPEG picture", _READABLE),

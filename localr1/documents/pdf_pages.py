@@ -52,7 +52,7 @@ def _unlock(reader: PdfReader) -> None:
     """Open a file that needs no password to be read, as many are."""
     try:
         is_open = reader.decrypt("") is not PasswordType.NOT_DECRYPTED
-    except (DependencyError, PyPdfError, NotImplementedError) as exc:
+    except (DependencyError, PyPdfError, RuntimeError) as exc:
         raise DocumentError(
             "is encrypted in a way that is not read here", hint="decrypt it first: qpdf --decrypt"
         ) from exc

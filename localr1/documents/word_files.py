@@ -30,9 +30,9 @@ def read_docx(path: Path) -> Extracted:
         raise DocumentError(
             "is a ZIP archive, no .docx", hint="unpack it, and give the documents in it"
         ) from exc
-    except RuntimeError as exc:  # what zipfile says to encrypted members
-        raise DocumentError("is locked with a password", hint="save it without one") from exc
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as exc:
+    except RuntimeError as exc:  # encrypted, or compressed in a way that zipfile does not know
+        raise DocumentError(f"cannot be unpacked: {exc}", hint="save it again") from exc
+    except (zipfile.BadZipFile, zlib.error, EOFError) as exc:
         raise DocumentError(f"is damaged: {exc}") from exc
 
 

@@ -75,7 +75,7 @@ def test_invisible_characters_are_told(tmp_path: Path) -> None:
         ("empty.txt", b"", "empty.txt is empty"),
         ("blank.txt", b" \n", "no text in it"),
         ("picture.png", b"\x89PNG\r\n\x1a\n", "a PNG picture"),
-        ("old.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old Office"),
+        ("old.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old or a locked Office file"),
         ("letter.rtf", b"{\\rtf1 hello}", "an RTF file"),
         ("model.gguf", b"GGUF\x03\0\0\0", "a model"),
         ("program", b"\x01\x02\x00\xff", "binary data"),
