@@ -1,9 +1,9 @@
-"""Predicted against real buffers on one device and on two: RPC servers of llama.cpp on this machine.
+"""Predicted against real buffers on one device and on two: llama.cpp's RPC servers, started here.
 
 The devices are the processor, and say that they have 3 and 1.5 GiB. Every load is planned with the
 same free memory, then made; llama.cpp's log gives the layers and buffers of each device. Each is
 made twice: with devices as RPC has them, and with devices that answer llama.cpp's scheduler as
-CUDA's do. Needs a second environment, see docs/planner.md; LOCALR1_RPC_PYTHON names its interpreter.
+CUDA's do. Needs another environment, see docs/planner.md; LOCALR1_RPC_PYTHON names its Python.
 
     LOCALR1_RPC_PYTHON=.../bin/python python benchmarks/plan_rpc.py [MODEL.gguf ...]
 """
