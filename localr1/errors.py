@@ -53,11 +53,13 @@ class LocalR1Error(Exception):
 
     code: ClassVar[str] = "unexpected"
     exit_code: ClassVar[int] = EXIT_UNEXPECTED
+    advice: ClassVar[str] = ""
+    """What to do, where who raises it knows nothing better."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.advice
 
 
 class UsageError(LocalR1Error):
@@ -65,6 +67,7 @@ class UsageError(LocalR1Error):
 
     code = "usage"
     exit_code = EXIT_USAGE
+    advice = "add --help to see what it takes"
 
 
 class ModelNotFoundError(LocalR1Error, FileNotFoundError):
@@ -72,6 +75,7 @@ class ModelNotFoundError(LocalR1Error, FileNotFoundError):
 
     code = "not_found"
     exit_code = EXIT_NOT_FOUND
+    advice = "check the name"
 
     def __str__(self) -> str:
         # FileNotFoundError would print errno and None
@@ -89,6 +93,7 @@ class DoesNotFitError(LocalR1Error):
 
     code = "does_not_fit"
     exit_code = EXIT_DOES_NOT_FIT
+    advice = "localr1 plan says what would"
 
 
 class OfflineError(LocalR1Error):
@@ -124,6 +129,7 @@ class DownloadError(LocalR1Error):
 
     code = "download"
     exit_code = EXIT_DAMAGED
+    advice = "try again later; nothing of it was used"
 
 
 class ModelFileError(LocalR1Error):
@@ -131,12 +137,14 @@ class ModelFileError(LocalR1Error):
 
     code = "file_damaged"
     exit_code = EXIT_DAMAGED
+    advice = "get the file again; if that changes nothing, it was made so"
 
 
 class TemplateRefusedError(ModelFileError):
     """The model's chat template fails, is too big, or costs too much to render."""
 
     code = "template_refused"
+    advice = "another file of the same model may have a better one"
 
 
 class TokenizerDiffersError(ModelFileError):
@@ -208,6 +216,7 @@ class NoRoomError(LocalR1Error):
 
     code = "disk_full"
     exit_code = EXIT_DISK_FULL
+    advice = "free some space, and run it again"
 
 
 class CancelledError(LocalR1Error):

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from localr1.errors import UsageError
+from quant.errors import SourceUnreadableError, unreadable
 
 
 def typed_path(text: str) -> Path:
     """The path that was typed, `~` expanded; nothing need be there.
 
-    Raises: UsageError for what can be no path, or leads where this user may not look.
+    Raises: UsageError for what can be no path, SourceUnreadableError for what leads where this user
+    may not look.
     """
     if not text:
         raise UsageError("an empty name is no path", hint="give a file or a directory")
@@ -22,8 +24,12 @@ def typed_path(text: str) -> Path:
             f"{text} begins with a user that this machine does not have",
             hint="put ./ before a name that begins with ~",
         ) from exc
+    except PermissionError as exc:
+        raise unreadable(path, exc) from exc
     except OSError as exc:
-        raise UsageError(f"cannot look at {text}: {exc.strerror}") from exc
+        raise UsageError(
+            f"cannot look at {text}: {exc.strerror}", hint="give a file or a directory"
+        ) from exc
     return path
 
 
@@ -34,5 +40,8 @@ def output_path(target: str | None, default_name: str) -> Path:
     """
     if target is None:
         return Path(default_name)
-    path = typed_path(target)
+    try:
+        path = typed_path(target)
+    except SourceUnreadableError as exc:
+        raise UsageError(exc.message, hint="write elsewhere with -o") from exc
     return path / default_name if target.endswith("/") or path.is_dir() else path

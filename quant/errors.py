@@ -2,6 +2,7 @@
 
 QuantError
 ├── SourceNotFoundError        3  no checkpoint there
+├── SourceUnreadableError      6  there, but the system does not let us read it
 ├── NotACheckpointError        6  a directory without the files of a checkpoint
 ├── CheckpointDamagedError     6  headers lie, shards or tensors are missing
 ├── GgufFileError              6  a GGUF that is damaged, hostile or no GGUF
@@ -18,10 +19,8 @@ QuantError
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
-
-FETCH_AGAIN = "fetch it again; if that changes nothing, it was published so"
-"""What to do about a checkpoint that contradicts itself."""
 
 
 class QuantError(Exception):
@@ -29,11 +28,13 @@ class QuantError(Exception):
 
     code: ClassVar[str] = "convert"
     exit_code: ClassVar[int] = 1
+    advice: ClassVar[str] = ""
+    """What to do, where who raises it knows nothing better."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.advice
 
 
 class SourceNotFoundError(QuantError):
@@ -41,6 +42,20 @@ class SourceNotFoundError(QuantError):
 
     code = "not_found"
     exit_code = 3
+    advice = "give a checkpoint's directory, a GGUF file, or user/repo on a hub"
+
+
+class SourceUnreadableError(QuantError):
+    """Something is there, but the system does not let us read it."""
+
+    code = "unreadable"
+    exit_code = 6
+    advice = "see who may read it, and whether its disk works"
+
+
+def unreadable(path: Path, exc: Exception) -> SourceUnreadableError:
+    """What to raise when reading a file failed."""
+    return SourceUnreadableError(f"cannot read {path}: {getattr(exc, 'strerror', None) or exc}")
 
 
 class NotACheckpointError(QuantError):
@@ -48,6 +63,7 @@ class NotACheckpointError(QuantError):
 
     code = "not_a_checkpoint"
     exit_code = 6
+    advice = "give the directory of a whole checkpoint"
 
 
 class CheckpointDamagedError(QuantError):
@@ -55,6 +71,7 @@ class CheckpointDamagedError(QuantError):
 
     code = "checkpoint_damaged"
     exit_code = 6
+    advice = "fetch it again; if that changes nothing, it was published so"
 
 
 class GgufFileError(QuantError):
@@ -62,6 +79,7 @@ class GgufFileError(QuantError):
 
     code = "file_damaged"
     exit_code = 6
+    advice = "get the file again; if that changes nothing, it was made so"
 
 
 class ImportanceFileError(QuantError):
@@ -69,6 +87,7 @@ class ImportanceFileError(QuantError):
 
     code = "importance_file"
     exit_code = 6
+    advice = "localr1 imatrix makes one; or get the file again"
 
 
 class HeaderCutOffError(GgufFileError):
@@ -80,6 +99,7 @@ class UnsupportedError(QuantError):
 
     code = "unsupported"
     exit_code = 6
+    advice = "docs/convert.md lists what is known; a newer version may know more"
 
 
 class KernelsMissingError(QuantError):
@@ -87,6 +107,7 @@ class KernelsMissingError(QuantError):
 
     code = "kernels_missing"
     exit_code = 7
+    advice = "reinstall llama-cpp-python"
 
 
 class DiskFullError(QuantError):
@@ -94,6 +115,7 @@ class DiskFullError(QuantError):
 
     code = "disk_full"
     exit_code = 9
+    advice = "free some space and run it again, or write to another disk with -o"
 
 
 class OutputNotWritableError(QuantError):
@@ -101,6 +123,7 @@ class OutputNotWritableError(QuantError):
 
     code = "output_not_writable"
     exit_code = 2
+    advice = "write to another directory with -o"
 
 
 class OutputBusyError(QuantError):
@@ -108,6 +131,7 @@ class OutputBusyError(QuantError):
 
     code = "output_busy"
     exit_code = 2
+    advice = "wait until it ends, or write to another file with -o"
 
 
 class BadRequestError(QuantError):
@@ -115,6 +139,7 @@ class BadRequestError(QuantError):
 
     code = "usage"
     exit_code = 2
+    advice = "see localr1 convert --help"
 
 
 class OutputExistsError(QuantError):
@@ -122,3 +147,4 @@ class OutputExistsError(QuantError):
 
     code = "output_exists"
     exit_code = 2
+    advice = "choose another -o"

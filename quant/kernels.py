@@ -20,7 +20,7 @@ from quant.dtypes import (
     to_float16,
     to_float32,
 )
-from quant.errors import FETCH_AGAIN, CheckpointDamagedError, UnsupportedError
+from quant.errors import CheckpointDamagedError, UnsupportedError
 from quant.gguf.types import TensorType
 
 
@@ -38,7 +38,7 @@ def encode_rows(
     if dtype not in TENSOR_TYPE_OF and dtype == tensor_type.name:
         return _checked(rows, tensor_type)
     if not is_finite(rows, dtype):
-        raise CheckpointDamagedError("it holds NaN or infinity", hint=FETCH_AGAIN)
+        raise CheckpointDamagedError("it holds NaN or infinity")
     if TENSOR_TYPE_OF[dtype] is tensor_type:
         return np.ascontiguousarray(rows)
     values = to_float32(np.ascontiguousarray(rows), dtype)
@@ -72,5 +72,5 @@ def _is_finite_as(encoded: Array, tensor_type: TensorType) -> bool:
 def _checked(rows: Array, tensor_type: TensorType) -> Array:
     encoded = np.ascontiguousarray(rows)
     if not has_finite_scales(encoded, tensor_type):
-        raise CheckpointDamagedError("it holds NaN or infinity", hint=FETCH_AGAIN)
+        raise CheckpointDamagedError("it holds NaN or infinity")
     return encoded

@@ -15,7 +15,7 @@ import click
 from localr1.cli.interrupts import terminable
 from localr1.cli.options import with_output
 from localr1.cli.output import Output
-from localr1.errors import UsageError
+from localr1.errors import ModelNotFoundError, UsageError
 from localr1.paths import output_path
 from localr1.units import format_bytes, format_count, format_duration
 
@@ -103,26 +103,33 @@ def command(  # noqa: PLR0913 - one for each option
 def read_text(path: Path) -> str:
     """The text of a file, or of stdin for `-`; without the line end at its end, as llama.cpp does.
 
-    Raises: UsageError if it cannot be read, is empty, too long, or no UTF-8.
+    Raises: ModelNotFoundError, SourceUnreadableError; UsageError if it is empty, too long, or no
+    UTF-8.
     """
     from localr1.importance import MAX_TEXT_BYTES
+    from quant.errors import unreadable
 
     name = "stdin" if str(path) == "-" else str(path)
     try:
         with sys.stdin.buffer if str(path) == "-" else path.open("rb") as file:
             data = file.read(MAX_TEXT_BYTES + 1)
         text = data.decode("utf-8")
+    except FileNotFoundError as exc:
+        raise ModelNotFoundError(f"there is no text {name}", hint="give a file, or -") from exc
     except OSError as exc:
-        raise UsageError(f"cannot read {name}: {exc.strerror}") from exc
+        raise unreadable(path, exc) from exc
     except UnicodeDecodeError as exc:
-        raise UsageError(f"{name} is not UTF-8 text: {exc.reason} at byte {exc.start}") from exc
+        raise UsageError(
+            f"{name} is not UTF-8 text: {exc.reason} at byte {exc.start}",
+            hint="give plain text like what the model is for",
+        ) from exc
     if len(data) > MAX_TEXT_BYTES:
         raise UsageError(
             f"{name} has more than {format_bytes(MAX_TEXT_BYTES)}; part of it is enough",
             hint=f"for example: head -c {MAX_TEXT_BYTES // 4} {name}",
         )
     if not text.strip():
-        raise UsageError(f"{name} is empty")
+        raise UsageError(f"{name} is empty", hint="give plain text like what the model is for")
     return text.removesuffix("\n")
 
 

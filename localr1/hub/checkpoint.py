@@ -94,7 +94,8 @@ def _require_safetensors(repository: Repository) -> None:
     gguf = next((name for name in sorted(names) if name.endswith(".gguf")), None)
     if gguf is not None:
         raise ModelFileError(
-            f"{repository.name} holds GGUF files such as {gguf[:80]}, which need no conversion"
+            f"{repository.name} holds GGUF files such as {gguf[:80]}, which need no conversion",
+            hint="fetch that one file, or give the repository of the checkpoint",
         )
     if any(name.endswith(".bin") for name in names):
         raise ModelFileError(
@@ -102,7 +103,9 @@ def _require_safetensors(repository: Repository) -> None:
             "fetched",
             hint="fetch the repository, and convert the directory",
         )
-    raise ModelFileError(f"{repository.name} has no safetensors")
+    raise ModelFileError(
+        f"{repository.name} has no safetensors", hint="give the repository of the checkpoint"
+    )
 
 
 def _fetch_small_files(

@@ -34,7 +34,10 @@ def refusal(
             "may read it",
         )
     if reason == "RevisionNotFound":
-        return ModelNotFoundError(f"{what} has no such revision at {host}")
+        return ModelNotFoundError(
+            f"{what} has no such revision at {host}",
+            hint=f"https://{host}/{what} lists its branches",
+        )
     if status in {401, 404, 410}:
         return ModelNotFoundError(
             f"there is no {what} at {host}",

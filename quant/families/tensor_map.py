@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quant.dtypes import TENSOR_TYPE_OF
-from quant.errors import FETCH_AGAIN, CheckpointDamagedError, UnsupportedError
+from quant.errors import CheckpointDamagedError, UnsupportedError
 from quant.families.architecture import Architecture, TensorRule
 from quant.families.hyperparameters import Hyperparameters
 from quant.rows import RowSource, made_vector, stacked_rows
@@ -166,7 +166,7 @@ def _require_nothing_of(
     """An output that could not be made must be neither wanted nor begun."""
     missing = [name for name in output.sources if name not in tensors]
     if missing and (is_wanted or len(missing) < len(output.sources)):
-        raise CheckpointDamagedError(f"{directory} lacks tensor {missing[0]!r}", hint=FETCH_AGAIN)
+        raise CheckpointDamagedError(f"{directory} lacks tensor {missing[0]!r}")
 
 
 def _mapped(

@@ -16,7 +16,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
 
-from quant.errors import GgufFileError, HeaderCutOffError, SourceNotFoundError
+from quant.errors import (
+    GgufFileError,
+    HeaderCutOffError,
+    SourceNotFoundError,
+    SourceUnreadableError,
+)
 from quant.gguf.contents import LazyArray, Scalar, TensorInfo, Value
 from quant.gguf.parser import (
     MAX_HEADER_BYTES,
@@ -124,14 +129,15 @@ def _open(path: Path) -> BinaryIO:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise refused(path, "a directory, not a GGUF file")
+            raise refused(path, "a directory, not a GGUF file", hint="give a file in it")
         if not stat.S_ISREG(mode):  # opening a pipe would wait for a writer
-            raise refused(path, "not a regular file")
+            raise refused(path, "not a regular file", hint="give a file")
         return path.open("rb")
     except FileNotFoundError as exc:
-        raise SourceNotFoundError(f"no model file at {path}") from exc
+        raise SourceNotFoundError(f"no model file at {path}", hint="check the path") from exc
     except (OSError, ValueError) as exc:
-        raise refused(path, f"cannot be read ({exc.__class__.__name__})") from exc
+        reason = getattr(exc, "strerror", None) or exc
+        raise refused(path, f"cannot be read: {reason}", hint=SourceUnreadableError.advice) from exc
 
 
 def _parse(path: Path, view: mmap.mmap | bytes, file_bytes: int, modified_ns: int) -> GgufHeader:

@@ -41,9 +41,9 @@ _U64 = struct.Struct("<Q")
 TOO_FAR = (struct.error, OverflowError)  # reading past the end; an offset beyond 63 bits
 
 
-def refused(path: Path, reason: str) -> GgufFileError:
+def refused(path: Path, reason: str, *, hint: str = "") -> GgufFileError:
     """The error that says why the file at `path` is not read any further."""
-    return GgufFileError(f"{path}: {reason}")
+    return GgufFileError(f"{path}: {reason}", hint=hint)
 
 
 def aligned(n_bytes: int, alignment: int) -> int:

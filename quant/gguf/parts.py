@@ -85,7 +85,9 @@ def _other_parts(header: GgufHeader, n_parts: int) -> list[Path]:
     ]
     missing = next((other for other in others if not other.is_file()), None)
     if missing is not None:
-        raise SourceNotFoundError(f"{path} has {n_parts} parts; there is no {missing}")
+        raise SourceNotFoundError(
+            f"{path} has {n_parts} parts; there is no {missing}", hint="get the missing part"
+        )
     return others
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from quant.errors import ImportanceFileError, SourceNotFoundError
+from quant.errors import ImportanceFileError, SourceNotFoundError, SourceUnreadableError
 from quant.gguf.types import MAGIC
 from quant.importance.gguf_format import read_gguf
 from quant.importance.legacy_format import read_legacy
@@ -49,10 +49,14 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as exc:
-        raise SourceNotFoundError(f"there is no importance matrix {path}") from exc
+        raise SourceNotFoundError(
+            f"there is no importance matrix {path}", hint=ImportanceFileError.advice
+        ) from exc
     except (OSError, ValueError) as exc:  # the second for a name with a zero in it
         reason = getattr(exc, "strerror", None) or exc
-        raise ImportanceFileError(f"cannot read {path}: {reason}") from exc
+        raise ImportanceFileError(
+            f"cannot read {path}: {reason}", hint=SourceUnreadableError.advice
+        ) from exc
 
 
 def _require_possible(path: Path, name: str, entry: TensorImportance) -> None:

@@ -30,9 +30,7 @@ def require_apart(path: Path, inputs: Iterable[Path]) -> None:
     with explained(path):
         for other in inputs:
             if path.exists() and other.exists() and path.samefile(other):
-                raise OutputExistsError(
-                    f"{path} is what is read, and would be written over", hint="choose another -o"
-                )
+                raise OutputExistsError(f"{path} is what is read, and would be written over")
 
 
 @contextlib.contextmanager
@@ -42,8 +40,5 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except OSError as exc:
         if exc.errno in NO_ROOM:
-            raise DiskFullError(
-                f"the disk filled up while writing {path}",
-                hint="free some space and run it again, or write to another disk with -o",
-            ) from exc
+            raise DiskFullError(f"the disk filled up while writing {path}") from exc
         raise OutputNotWritableError(f"cannot write {path}: {exc.strerror or exc}") from exc

@@ -14,6 +14,7 @@ from quant.errors import (
     CheckpointDamagedError,
     NotACheckpointError,
     SourceNotFoundError,
+    unreadable,
 )
 from quant.source.fp8 import fold_scales
 from quant.source.json_file import MIB, read_json_object
@@ -45,7 +46,7 @@ def checkpoint_directory(source: Path) -> Path:
     try:
         exists, is_directory = source.exists(), source.is_dir()
     except OSError as exc:
-        raise SourceNotFoundError(f"cannot read {source}: {exc.strerror}") from exc
+        raise unreadable(source, exc) from exc
     if not exists:
         raise SourceNotFoundError(f"there is no {source}")
     if is_directory:

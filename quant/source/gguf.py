@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from quant.errors import GgufFileError, SourceNotFoundError
+from quant.errors import GgufFileError, unreadable
 from quant.gguf.contents import TensorInfo
 from quant.gguf.header import GgufHeader
 from quant.gguf.parts import PART_NAME, read_parts
@@ -35,7 +35,7 @@ def is_gguf(source: Path) -> bool:
         with source.open("rb") as file:
             return source.suffix == ".gguf" or file.read(len(MAGIC)) == MAGIC
     except OSError as exc:
-        raise SourceNotFoundError(f"cannot read {source}: {exc.strerror}") from exc
+        raise unreadable(source, exc) from exc
 
 
 def gguf_name(source: Path) -> str:

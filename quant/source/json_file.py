@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from quant.errors import CheckpointDamagedError, NotACheckpointError
+from quant.errors import CheckpointDamagedError, NotACheckpointError, unreadable
 
 MIB = 1024**2
 
@@ -26,7 +26,7 @@ def read_json_object(path: Path, *, max_bytes: int = 4 * MIB) -> dict[str, Any]:
             f"{path.parent} has no {path.name}", hint="give the directory of a whole checkpoint"
         ) from exc
     except OSError as exc:
-        raise CheckpointDamagedError(f"cannot read {path}: {exc.strerror}") from exc
+        raise unreadable(path, exc) from exc
     return parse_json_object(text, str(path))
 
 

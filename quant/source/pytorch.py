@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from quant.dtypes import BYTES_OF
-from quant.errors import CheckpointDamagedError, UnsupportedError
+from quant.errors import CheckpointDamagedError, UnsupportedError, unreadable
 from quant.source.safetensors import MAX_TENSORS, StoredTensor, require_tensor_name
 from quant.source.tensor_pickle import MAX_PICKLE_BYTES, PickledTensor, read_tensors
 from quant.source.zip_members import Member, read_members
@@ -50,7 +50,7 @@ def _content(path: Path, member: Member, max_bytes: int) -> bytes:
             file.seek(member.offset)
             return file.read(member.n_bytes)
     except OSError as exc:
-        raise CheckpointDamagedError(f"cannot read {path}: {exc.strerror}") from exc
+        raise unreadable(path, exc) from exc
 
 
 def _require_little_endian(path: Path, member: Member | None) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from quant.dtypes import BYTES_OF, NUMPY_OF, Array
-from quant.errors import CheckpointDamagedError, UnsupportedError
+from quant.errors import CheckpointDamagedError, UnsupportedError, unreadable
 from quant.source.json_file import parse_json_object
 
 MAX_HEADER_BYTES = 32 * 1024**2
@@ -59,7 +59,7 @@ def read_tensor_table(path: Path) -> dict[str, StoredTensor]:
         with path.open("rb") as file:
             return checked_table(path, path.stat().st_size, file.read)
     except OSError as exc:
-        raise CheckpointDamagedError(f"cannot read {path}: {exc.strerror}") from exc
+        raise unreadable(path, exc) from exc
 
 
 def checked_table(
@@ -192,4 +192,4 @@ def _mapped(path: Path) -> mmap.mmap:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as exc:  # ValueError: the file is empty
-        raise CheckpointDamagedError(f"cannot read {path}: {exc}") from exc
+        raise unreadable(path, exc) from exc

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from quant.errors import FETCH_AGAIN, CheckpointDamagedError, NotACheckpointError
+from quant.errors import CheckpointDamagedError, NotACheckpointError
 from quant.source.json_file import MIB, read_json_object
 from quant.source.pytorch import read_pytorch_table
 from quant.source.safetensors import MAX_TENSORS, StoredTensor, read_tensor_table
@@ -56,7 +56,7 @@ class Shards:
         for name, shard in self.weight_map.items():
             if name not in tensors or tensors[name].path.name != shard:
                 raise CheckpointDamagedError(
-                    f"{shard} lacks tensor {name!r}, which {index} puts there", hint=FETCH_AGAIN
+                    f"{shard} lacks tensor {name!r}, which {index} puts there"
                 )
         if not self.weight_map:
             return
@@ -120,7 +120,5 @@ def _shards_among(files: Sequence[str], known: WeightFormat, directory: Path) ->
             for number in range(1, min(int(match[2]), _MAX_SHARDS) + 1):
                 wanted = f"{known.stem}-{number:05d}-of-{match[2]}{known.suffix}"
                 if wanted not in names:
-                    raise CheckpointDamagedError(
-                        f"{directory} lacks the shard {wanted}", hint=FETCH_AGAIN
-                    )
+                    raise CheckpointDamagedError(f"{directory} lacks the shard {wanted}")
     return names

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from quant.errors import FETCH_AGAIN, CheckpointDamagedError, SourceNotFoundError
+from quant.errors import CheckpointDamagedError, unreadable
 from quant.source.safetensors import StoredTensor
 from quant.source.shard_files import WeightFormat
 
@@ -63,7 +63,7 @@ class ShardsOnDisk:
         try:
             return sorted(path.name for path in directory.iterdir())
         except OSError as exc:
-            raise SourceNotFoundError(f"cannot read {directory}: {exc.strerror}") from exc
+            raise unreadable(directory, exc) from exc
 
     def tables(
         self, paths: Sequence[Path], weight_format: WeightFormat
@@ -71,9 +71,7 @@ class ShardsOnDisk:
         """Read from each file when it is its turn."""
         for path in paths:
             if not path.is_file():
-                raise CheckpointDamagedError(
-                    f"{path.parent} lacks the shard {path.name}", hint=FETCH_AGAIN
-                )
+                raise CheckpointDamagedError(f"{path.parent} lacks the shard {path.name}")
             yield weight_format.read_table(path)
 
     def identity(self, path: Path) -> str:
@@ -81,7 +79,7 @@ class ShardsOnDisk:
         try:
             status = path.stat()
         except OSError as exc:
-            raise CheckpointDamagedError(f"cannot read {path}: {exc.strerror}") from exc
+            raise unreadable(path, exc) from exc
         return f"{status.st_size} {status.st_mtime_ns}"
 
     def expect(self, uses: Sequence[frozenset[Path]], target: Path, n_bytes: int) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from quant.errors import CheckpointDamagedError, UnsupportedError
+from quant.errors import CheckpointDamagedError, UnsupportedError, unreadable
 
 MAX_MEMBERS = 65_536
 _MAX_DIRECTORY_BYTES = 32 * 1024**2
@@ -52,7 +52,7 @@ def read_members(path: Path) -> dict[str, Member]:
             entries = list(_entries(path, file.read(n_bytes), n_members))
             members = [_located(path, file, entry, start) for entry in entries]
     except OSError as exc:
-        raise CheckpointDamagedError(f"cannot read {path}: {exc.strerror}") from exc
+        raise unreadable(path, exc) from exc
     except struct.error as exc:
         raise _damaged(path, "its directory of members is cut off") from exc
     _require_apart(path, members)

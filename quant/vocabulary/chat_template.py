@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from quant.errors import CheckpointDamagedError
+from quant.errors import CheckpointDamagedError, unreadable
 from quant.gguf.key_values import KeyValues
 from quant.source.json_file import read_json_object
 
@@ -59,5 +59,7 @@ def _read_text(path: Path) -> str:
         if path.stat().st_size > _MAX_BYTES:
             raise CheckpointDamagedError(f"{path} is larger than 1 MiB")
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise CheckpointDamagedError(f"cannot read {path}: {exc}") from exc
+    except UnicodeDecodeError as exc:
+        raise CheckpointDamagedError(f"{path} is not UTF-8 text: {exc}") from exc
+    except OSError as exc:
+        raise unreadable(path, exc) from exc

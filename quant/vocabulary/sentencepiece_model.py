@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from quant.errors import CheckpointDamagedError, UnsupportedError
+from quant.errors import CheckpointDamagedError, UnsupportedError, unreadable
 from quant.source.json_file import MIB
 
 _MAX_BYTES = 64 * MIB
@@ -46,7 +46,7 @@ def read_pieces(path: Path) -> list[Piece]:
             raise CheckpointDamagedError(f"{path} is larger than {_MAX_BYTES // MIB} MiB")
         content = path.read_bytes()
     except OSError as exc:
-        raise CheckpointDamagedError(f"cannot read {path}: {exc.strerror}") from exc
+        raise unreadable(path, exc) from exc
     try:
         pieces, model_type = _parse(content)
     except (ValueError, struct.error) as exc:  # UnicodeDecodeError is a ValueError

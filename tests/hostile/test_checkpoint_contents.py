@@ -16,6 +16,7 @@ from quant.errors import (
     OutputExistsError,
     OutputNotWritableError,
     SourceNotFoundError,
+    SourceUnreadableError,
     UnsupportedError,
 )
 from quant.pipeline import convert
@@ -32,8 +33,8 @@ def test_nothing_at_the_path_is_not_found(tmp_path: Path) -> None:
     assert error.exit_code == 3
 
 
-def test_a_path_the_system_cannot_follow_is_not_found(tmp_path: Path) -> None:
-    assert isinstance(refusal(tmp_path / ("x" * 300), tmp_path), SourceNotFoundError)
+def test_a_path_the_system_cannot_follow_cannot_be_read(tmp_path: Path) -> None:
+    assert isinstance(refusal(tmp_path / ("x" * 300), tmp_path), SourceUnreadableError)
 
 
 def test_an_output_the_system_cannot_name_is_refused(tmp_path: Path) -> None:

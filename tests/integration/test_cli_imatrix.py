@@ -106,8 +106,8 @@ def test_absent_text_and_output_that_exists_are_refused(
     absent = localr1("imatrix", r1_nano, out / "absent.txt", home=tmp_path)
     exists = localr1("imatrix", r1_nano, text, "-o", out / "a.gguf", home=tmp_path)
 
-    assert (absent.code, exists.code) == (2, 2)
-    assert "absent.txt: No such file" in absent.stderr
+    assert (absent.code, exists.code) == (3, 2)
+    assert "there is no text" in absent.stderr
     assert "--force" in exists.stderr
     assert (out / "a.gguf").read_text(encoding="utf-8") == "mine"
 
