@@ -164,6 +164,7 @@ class DocumentError(LocalR1Error):
 
     code = "document_refused"
     exit_code = EXIT_DAMAGED
+    advice = "give what it says as a text file"
 
 
 class EngineError(LocalR1Error):

@@ -12,7 +12,6 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from localr1.model_facts.card import ModelCard
-from localr1.plan.hardware import Range
 from localr1.plan.kv_cache import padded_cells
 from localr1.plan.memory_plan import Fix, MemoryPlan, Verdict
 from localr1.plan.request import PlanRequest
@@ -72,7 +71,7 @@ class DocumentCost:
     """The cache of that one."""
     obstacle: Obstacle | None
     """None if it fits."""
-    reading_s: Range | None
+    reading_s: tuple[float, float] | None
     """From, to; None where the speed of prompts is not known."""
     ways_out: tuple[Fix, ...]
     """Those that are enough first, and the least drastic of these first."""
@@ -141,7 +140,7 @@ def _obstacle(plan: MemoryPlan, need: DocumentNeed) -> Obstacle | None:
     return Obstacle.MEMORY if plan.verdict is Verdict.DOES_NOT_FIT else None
 
 
-def _reading_s(plan: MemoryPlan, need: DocumentNeed) -> Range | None:
+def _reading_s(plan: MemoryPlan, need: DocumentNeed) -> tuple[float, float] | None:
     speed = plan.speed
     if speed is None or speed.prefill_tokens_per_s is None:
         return None
@@ -160,10 +159,12 @@ class _Search:
         self._request = request
         self._need = need
         self._planned = planned
-        self._is_held_up = _obstacle(now, need) is not None
+        self._obstacle = _obstacle(now, need)
 
     def changes(self) -> Iterator[Fix]:
         """Another way of loading the same model, as far as the plan knows some."""
+        if self._obstacle is Obstacle.TRAINING:
+            return
         if self._need.n_ctx > self._now.n_ctx:
             longer = replace(self._request, n_ctx=self._need.n_ctx)
             yield self._with(f"--ctx {longer.n_ctx}", "more memory", self._need, request=longer)
@@ -216,7 +217,7 @@ class _Search:
             request = replace(request, n_ctx=need.n_ctx)
         after = self._planned(card or self._now.card, request, with_fixes=False)
         is_enough = _obstacle(after, need) is None and (
-            self._is_held_up or after.verdict is Verdict.FITS
+            self._obstacle is not None or after.verdict is Verdict.FITS
         )
         saves_bytes = max(self._now.need_bytes - after.need_bytes, 0)
         return Fix(change=change, saves_bytes=saves_bytes, costs=costs, is_enough=is_enough)

@@ -153,6 +153,19 @@ def test_no_memory_helps_against_what_a_model_was_never_trained_on() -> None:
     assert "was trained on 32768" in headline("a.txt", 60_000, plan, cost)
 
 
+def test_a_smaller_cache_does_not_teach_a_model_longer_texts() -> None:
+    need = DocumentNeed(n_document=60_000, n_reserved=4096)
+
+    plan, cost = cost_of(model("qwen2.5:7b"), machine(7), need)
+
+    assert plan.verdict is Verdict.DOES_NOT_FIT
+    assert cost.obstacle is Obstacle.TRAINING
+    assert {way.change.partition(" ")[0] for way in cost.ways_out} <= {
+        "--document-tokens",
+        "--reserve",
+    }
+
+
 def test_a_card_that_holds_the_model_alone_offers_what_keeps_it_whole() -> None:
     plan, cost = cost_of(model("deepseek-r1:7b"), machine(32, gpu_gib=7))
 
