@@ -17,6 +17,7 @@ from benchmarks.published_loads import Load
 from localr1.errors import LocalR1Error
 from localr1.metadata.request import read_request
 from localr1.model_facts.card import ModelCard
+from localr1.plan.engine_version import layers_on_gpus
 from localr1.plan.kv_cache import kv_bytes_per_layer, padded_cells
 from localr1.plan.memory_plan import DevicePlan
 from localr1.plan.offload import Split
@@ -137,7 +138,7 @@ def _host_experts(load: Load, card: ModelCard, weights: WeightTable) -> int:
     """The number of first layers without their experts that comes nearest to what is printed."""
     printed_bytes = sum(load.on_devices("model_buffers_mib").values()) * MIB
     n_offloaded = load.offloaded[0] if load.offloaded else 0
-    layers = range(max(card.n_layer + 1 - n_offloaded, 0), card.n_layer + 1)
+    layers = layers_on_gpus(min(n_offloaded, card.n_layer + 1), card.n_layer, load.build)
     return min(
         range(card.n_layer + 1),
         key=lambda n: abs(sum(weights.gpu_bytes(i, n) for i in layers) - printed_bytes),
@@ -155,16 +156,17 @@ def _spread(
     if len(names) == 1:
         return (n_layers,)
     kv_bytes = [*kv_bytes_per_layer(card, request, n_ctx), 0]
-    all_mib = sum(kv_bytes[-n_layers:]) / MIB if n_layers else 0
+    on_gpus = layers_on_gpus(n_layers, card.n_layer, load.build)
+    all_mib = sum(kv_bytes[layer] for layer in on_gpus) / MIB
     if not all_mib or not math.isclose(sum(caches.values()), all_mib, rel_tol=_ABOUT):
         return None
-    layer, layers = card.n_layer + 1 - n_layers, [0] * len(names)
+    layer, layers = on_gpus.start, [0] * len(names)
     for place, name in enumerate(names):
         left = caches.get(name, 0.0) * MIB
-        while layer <= card.n_layer and left > kv_bytes[layer] / 2:
+        while layer in on_gpus and left > kv_bytes[layer] / 2:
             left -= kv_bytes[layer]
             layers[place] += 1
             layer += 1
     last = max((place for place, n in enumerate(layers) if n), default=0)
-    layers[last] += card.n_layer + 1 - layer
+    layers[last] += on_gpus.stop - layer
     return tuple(layers)

@@ -22,7 +22,7 @@ from localr1.plan.compute import (
     split_compute_bytes,
     staging_bytes,
 )
-from localr1.plan.engine_version import pipelines
+from localr1.plan.engine_version import layers_on_gpus, pipelines
 from localr1.plan.hardware import Hardware
 from localr1.plan.kv_cache import effective_ubatch
 from localr1.plan.offload import Split
@@ -57,9 +57,10 @@ class ComputeBuffers:
     def _layout(self, n_ctx: int, split: Split) -> Layout:
         is_long = effective_ubatch(self._request, n_ctx) >= LONG_BATCH
         n_used = sum(n > 0 for n in split.layers)
+        on_gpus = layers_on_gpus(split.n_gpu_layers, self._card.n_layer, self._request.engine_build)
         can_overlap = n_used > 1 and pipelines(self._request.engine_build)
         return replace(
-            layout_of(self._card, self._alike, split),
+            layout_of(self._card, self._alike, split, on_gpus),
             is_pipelined=can_overlap and self._is_whole(split),
             keeps_norms=not is_long or split.n_gpu_layers > self._card.n_layer,
             borrower=self._borrower(split),

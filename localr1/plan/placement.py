@@ -15,6 +15,7 @@ from localr1.model_facts.card import ModelCard
 from localr1.plan.compute import output_bytes
 from localr1.plan.compute_buffers import ComputeBuffers
 from localr1.plan.corrected import corrected
+from localr1.plan.engine_version import layers_on_gpus
 from localr1.plan.hardware import HOST, Hardware
 from localr1.plan.kv_cache import kv_bytes_per_layer, state_bytes_per_layer
 from localr1.plan.memory_plan import DevicePlan
@@ -139,7 +140,7 @@ class Placer:
             self.weights.gpu_bytes(layer, n_host_experts)
             + _of_layers(kv_bytes, (layer,))
             + _of_layers(self._state_bytes, (layer,))
-            for layer in range(self._card.n_layer + 1 - n_layers, self._card.n_layer + 1)
+            for layer in self._on_gpus(n_layers)
         ]
         rooms = [
             gpu.free_bytes - compute_bytes - self._driver_bytes(gpu)[1]
@@ -149,7 +150,7 @@ class Placer:
 
     def _devices(self, n_ctx: int, split: Split) -> tuple[DevicePlan, ...]:
         devices: list[DevicePlan] = []
-        start = self._card.n_layer + 1 - split.n_gpu_layers
+        start = self._on_gpus(split.n_gpu_layers).start
         sizes = self._compute.sizes(n_ctx, split)
         for gpu, n_layers, n_bytes in zip(self._hardware.gpus, split.layers, sizes, strict=False):
             if n_layers:
@@ -190,7 +191,9 @@ class Placer:
 
     def _host_plan(self, n_ctx: int, split: Split, shared_bytes: int) -> DevicePlan:
         card, request = self._card, self._request
-        layers = range(card.n_layer + 1 - split.n_gpu_layers)
+        on_gpus = self._on_gpus(split.n_gpu_layers)
+        before, after = range(on_gpus.start), range(on_gpus.stop, card.n_layer + 1)
+        layers, shown = (*before, *after), before or after
         weights = self.weights.host_weights(
             layers,
             split.n_host_experts,
@@ -212,7 +215,7 @@ class Placer:
             compute_bytes=self._compute.sizes(n_ctx, split)[-1],
             output_bytes=output_bytes(card, request),
             overhead_bytes=self._process_bytes(),
-            layers=(layers[0], layers[-1]) if layers else None,
+            layers=(shown[0], shown[-1]) if shown else None,
         )
 
     def _corrected(self, place: DevicePlan) -> DevicePlan:
@@ -224,8 +227,10 @@ class Placer:
     def _mapped_by_gpus(self, split: Split) -> list[TensorInfo]:
         if not any(map(self._is_mapped_by, self._hardware.gpus)):
             return []
-        n_all = self._card.n_layer + 1
-        return self.weights.of_gpu(range(n_all - split.n_gpu_layers, n_all), split.n_host_experts)
+        return self.weights.of_gpu(self._on_gpus(split.n_gpu_layers), split.n_host_experts)
+
+    def _on_gpus(self, n_layers: int) -> range:
+        return layers_on_gpus(n_layers, self._card.n_layer, self._request.engine_build)
 
     def _driver_bytes(self, gpu: Device) -> tuple[int, int]:
         driver = _DRIVER_BYTES.get(gpu.kind, _OTHER_DRIVER_BYTES)

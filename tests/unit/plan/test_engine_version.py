@@ -7,12 +7,18 @@ from dataclasses import replace
 import pytest
 
 from backends.device import Device, DeviceKind
+from localr1.catalogue.entry import entries
+from localr1.catalogue.header import card_of as catalogue_card
 from localr1.plan.compute import cpu_compute_bytes
 from localr1.plan.compute_buffers import ComputeBuffers
+from localr1.plan.engine_version import layers_on_gpus
 from localr1.plan.hardware import Hardware
 from localr1.plan.kv_cache import kv_bytes_per_layer, padded_cells
 from localr1.plan.offload import Split
+from localr1.plan.planner import make_plan
 from localr1.plan.request import HostMemory, PlanRequest
+from localr1.units import GIB, MIB
+from quant.gguf.types import FileType
 from tests.support.plan_cards import qwen_7b
 from tests.support.plan_models import QWEN_1_5B, card_of
 
@@ -46,8 +52,9 @@ def test_sequences_once_shared_all_cells() -> None:
     assert sum(kv_bytes_per_layer(card, ours, 4096)) > sum(kv_bytes_per_layer(card, old, 4096))
 
 
-def _card(name: str) -> Device:
-    return Device(name, DeviceKind.CUDA, name, 2**35, 2**35)
+def _remote(name: str) -> Device:
+    """A device that borrows no matrices of the host, wherever the output layer is."""
+    return Device(name, DeviceKind.RPC, name, 2**35, 2**35)
 
 
 @pytest.mark.parametrize(("build", "are_copied"), [(None, True), (4753, True), (2134, False)])
@@ -55,7 +62,7 @@ def test_gpus_did_not_always_work_at_once(build: int | None, *, are_copied: bool
     card = card_of(QWEN_1_5B)
     request = PlanRequest(n_ctx=4096, engine_build=build)
     host = HostMemory(total_bytes=2**36, available_bytes=2**36)
-    gpus = Hardware(gpus=(_card("CUDA0"), _card("CUDA1")), host=host)
+    gpus = Hardware(gpus=(_remote("RPC0"), _remote("RPC1")), host=host)
     buffers = ComputeBuffers(card, request, gpus)
 
     n_layers = card.n_layer + 1
@@ -74,3 +81,35 @@ def test_gates_once_were_applied_in_place() -> None:
     )
 
     assert before < after
+
+
+@pytest.mark.parametrize(
+    ("build", "n_gpu_layers", "expected"),
+    [
+        (None, 10, range(23, 33)),
+        (7466, 10, range(23, 33)),
+        (4783, 10, range(22, 32)),
+        (4783, 32, range(32)),
+        (4783, 33, range(33)),
+        (4783, 0, range(33, 33)),
+    ],
+)
+def test_the_output_layer_once_was_the_last_to_move(
+    build: int | None, n_gpu_layers: int, expected: range
+) -> None:
+    assert layers_on_gpus(n_gpu_layers, 32, build) == expected
+
+
+def test_a_published_partial_offload_of_2025_is_repeated() -> None:
+    """Llama-3 8B in Q4_K_M on an RTX 4070 laptop, 10 of 33 layers, build 4783."""
+    card = catalogue_card(entries()["llama3.1:8b"], FileType.Q4_K_M)
+    gpu = Device("CUDA0", DeviceKind.CUDA, "", 8 * GIB, 7793 * MIB)
+    host = HostMemory(total_bytes=64 * GIB, available_bytes=64 * GIB)
+    request = PlanRequest(n_ctx=131_072, flash_attn="on", n_gpu_layers=10, engine_build=4783)
+
+    (device,) = make_plan(card, request, (gpu,), host, with_fixes=False).devices
+
+    assert device.layers == (22, 31)
+    printed = (1263.13, 5120.00, 920.00)
+    planned = (device.weights_bytes, device.kv_bytes, device.compute_bytes)
+    assert [n_bytes / MIB for n_bytes in planned] == pytest.approx(printed, rel=0.002)
