@@ -15,15 +15,13 @@ from localr1.catalogue.entry import Entry
 from localr1.catalogue.header import card_of, embedding_params
 from localr1.hardware.machine import PlannedMachine
 from localr1.model_facts.card import ModelCard
+from localr1.plan.comfort import READING_TOKENS_PER_S, is_comfortable, is_slow
 from localr1.plan.hardware import HOST, Hardware, Rate, choose_hardware
 from localr1.plan.memory_plan import MemoryPlan, Verdict
 from localr1.plan.planner import make_plan
-from localr1.plan.quantisation import ENOUGH_CTX, OFFERED_TYPES
+from localr1.plan.quantisation import OFFERED_TYPES
 from localr1.plan.request import PlanRequest
 from quant.gguf.types import FileType
-
-READING_TOKENS_PER_S = 5
-"""About as fast as people read: four words a second."""
 
 _ORDER = (Verdict.FITS, Verdict.FITS_WITH_OFFLOAD, Verdict.DOES_NOT_FIT)
 _LEAST_BITS = {"Q8_0": 8.5, "Q6_K": 6.5625, "Q5_K_M": 5.5, "Q4_K_M": 4.5, "IQ4_XS": 4.25}
@@ -76,17 +74,7 @@ class Fit:
     @property
     def is_slow(self) -> bool:
         """Whether it writes more slowly than people read; no, where the speed is not known."""
-        speed = self.plan.speed
-        return speed is not None and sum(speed.decode_tokens_per_s) / 2 < READING_TOKENS_PER_S
-
-    @property
-    def is_comfortable(self) -> bool:
-        """Whether it fits whole, with a context for a thought, and is not slow."""
-        plan = self.plan
-        is_long = plan.request.n_ctx is not None or plan.n_ctx >= min(
-            ENOUGH_CTX, plan.card.n_ctx_train
-        )
-        return plan.verdict is Verdict.FITS and is_long and not self.is_slow
+        return is_slow(self.plan)
 
     def of(self, candidate: Candidate) -> Fit:
         """The same plan for a model of the same shape."""
@@ -172,7 +160,7 @@ def _best(candidate: Candidate, request: PlanRequest, machine: PlannedMachine) -
     for version in others:
         if _may_be_comfortable(version, hardware):
             fit = _planned(candidate, version, request, machine)
-            if fit.is_comfortable:
+            if is_comfortable(fit.plan):
                 return fit
     return _planned(candidate, smallest, request, machine)
 

@@ -18,6 +18,7 @@ from localr1.paths import typed_path
 
 if TYPE_CHECKING:
     from localr1.model_facts.card import ModelCard
+    from localr1.plan.memory_plan import MemoryPlan
     from localr1.plan.request import PlanRequest
 
 _DEFAULT_FILE_TYPE = "Q4_K_M"
@@ -46,16 +47,19 @@ class Subject:
 
     def best_quantised(self, machine: PlannedMachine, least_ctx: int | None = None) -> Subject:
         """The same model in the type that suits a machine, and a context that somebody needs."""
-        from localr1.plan.hardware import choose_hardware
-        from localr1.plan.quantisation import OFFERED_TYPES, best_quantised
+        from localr1.plan.comfort import best_quantised
+        from localr1.plan.planner import make_plan
+        from localr1.plan.quantisation import OFFERED_TYPES
 
-        hardware = choose_hardware(
-            machine.devices, machine.host, machine.known, self.request.device
-        )
         request = self.request
         if request.n_ctx is None:
             request = replace(request, n_ctx=least_ctx)
-        card = best_quantised(self.card, request, hardware)
+
+        def plan(card: ModelCard) -> MemoryPlan:
+            here = machine.devices, machine.host, machine.known
+            return make_plan(card, request, *here, with_fixes=False)
+
+        card = best_quantised(self.card, plan)
         notice = f"as {card.quant}: the best for this machine of {', '.join(OFFERED_TYPES)}"
         return replace(self, card=card, notices=(*self.notices, notice))
 

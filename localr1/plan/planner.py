@@ -67,7 +67,7 @@ def make_plan(
             hardware=hardware,
             n_ctx=n_ctx,
         ),
-        notices=tuple(_notices(card, n_ctx, placement)),
+        notices=tuple(_notices(card, request, n_ctx, placement)),
     )
 
 
@@ -99,11 +99,13 @@ def _kv_bytes_per_token(card: ModelCard, request: PlanRequest) -> int:
     return sum(growing) // CELL_STEP
 
 
-def _notices(card: ModelCard, n_ctx: int, placement: Placement) -> list[str]:
+def _notices(card: ModelCard, request: PlanRequest, n_ctx: int, placement: Placement) -> list[str]:
     notices = [f"not sized yet: {what.value}" for what in card.unplanned]
     notices += notes({place.name: place.corrections for place in placement.places})
     if card.arch not in VERIFIED_ARCHITECTURES:
         notices.append(f"the compute buffer of {card.arch} is taken to be like llama's")
+    if isinstance(request.n_ctx, int) and n_ctx != request.n_ctx:
+        notices.append(f"llama.cpp rounds a context of {request.n_ctx} tokens up to {n_ctx}")
     if n_ctx > padded_cells(card.n_ctx_train):
         notices.append(f"the model was trained on {card.n_ctx_train} tokens, the context is longer")
     if placement.devices:

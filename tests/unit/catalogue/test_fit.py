@@ -10,6 +10,7 @@ from localr1.catalogue.entry import Entry, entries
 from localr1.catalogue.fit import Candidate, Fit, of_card, of_catalogue, rank
 from localr1.catalogue.header import card_of
 from localr1.hardware.machine import PlannedMachine, Wish, build_machine
+from localr1.plan.comfort import is_comfortable
 from localr1.plan.memory_plan import Verdict
 from localr1.plan.planner import make_plan
 from localr1.plan.quantisation import OFFERED_TYPES
@@ -44,8 +45,8 @@ def test_a_type_less_would_not_have_been_comfortable() -> None:
     card = card_of(entries()["deepseek-r1:32b"], FileType.Q5_K_M)
     (better,) = rank([of_card("better", card)], PlanRequest(), _CARD).fits
 
-    assert chosen.is_comfortable
-    assert not better.is_comfortable
+    assert is_comfortable(chosen.plan)
+    assert not is_comfortable(better.plan)
 
 
 def test_where_nothing_is_comfortable_the_smallest_type_is_taken() -> None:

@@ -245,3 +245,11 @@ def test_no_fix_is_offered_that_llama_cpp_refuses() -> None:
 
     assert plan.verdict is Verdict.DOES_NOT_FIT
     assert not [fix for fix in plan.fixes if fix.change.startswith("--kv")]
+
+
+@pytest.mark.parametrize(("n_ctx", "is_told"), [(100, True), (256, False), (None, False)])
+def test_a_context_that_llama_cpp_rounds_up_is_told(n_ctx: int | None, *, is_told: bool) -> None:
+    plan = make_plan(_CARD, PlanRequest(n_ctx=n_ctx), (), _host(32 * GIB))
+
+    told = [notice for notice in plan.notices if "rounds" in notice]
+    assert told == (["llama.cpp rounds a context of 100 tokens up to 256"] if is_told else [])
