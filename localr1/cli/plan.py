@@ -70,9 +70,11 @@ def command(
     With --document it is for the context that the documents need, and says what they cost.
     """
     from localr1.attach import attach, plan_attached
+    from localr1.catalogue.siblings import smaller_siblings
     from localr1.plan import explain
     from localr1.plan.memory_plan import Verdict
     from localr1.plan.planner import make_plan
+    from localr1.plan.smaller_model import with_smaller_model
 
     picks_type = file_type == _BEST
     file_type = None if picks_type else file_type
@@ -94,7 +96,9 @@ def command(
         asked = asked.best_quantised(machine, least_ctx=attached.need.n_ctx if attached else None)
     planned = partial(make_plan, devices=machine.devices, host=machine.host, known=machine.known)
     if attached is None:
+        other_of = partial(planned, request=asked.request, with_fixes=False)
         plan, cost = planned(asked.card, asked.request), None
+        plan = with_smaller_model(plan, other_of, smaller_siblings(asked.card))
     else:
         plan, cost = plan_attached(attached, asked.card, asked.request, planned)
     of_documents = attached.notices if attached else ()

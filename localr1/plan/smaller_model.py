@@ -1,0 +1,43 @@
+"""Owns the way out that is always open: a smaller model of the same family. Pure.
+
+Apart from `fixes`, which changes how one model is loaded, because other models are no business of
+the solver: they are handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from localr1.model_facts.card import ModelCard
+from localr1.plan.comfort import is_comfortable
+from localr1.plan.memory_plan import Fix, MemoryPlan, Verdict
+
+_COSTS = "what the larger model knows"
+
+
+def with_smaller_model(
+    plan: MemoryPlan, plan_of: Callable[[ModelCard], MemoryPlan], smaller: Iterable[ModelCard]
+) -> MemoryPlan:
+    """The same plan; where it does not fit, with one more fix: the first of `smaller` that would.
+
+    `smaller` come largest first and are planned one by one, so that a lazy iterable is read no
+    further than needed. Raises: as `plan_of`.
+    """
+    if plan.verdict is not Verdict.DOES_NOT_FIT:
+        return plan
+    room_bytes = sum(place.limit_bytes for place in plan.places)
+    for card in smaller:
+        if card.file_bytes > room_bytes:  # plain without a plan
+            continue
+        other = plan_of(card)
+        if is_comfortable(other):
+            fix = Fix(
+                change=card.name,
+                saves_bytes=max(plan.need_bytes - other.need_bytes, 0),
+                costs=_COSTS,
+                is_enough=True,
+            )
+            enough = [known for known in plan.fixes if known.is_enough]
+            return replace(plan, fixes=(*enough, fix, *plan.fixes[len(enough) :]))
+    return plan
