@@ -130,11 +130,16 @@ def _from_repository(
     repository, quant = repository_meant(name), quant or file_type
     if repository is None:
         return None
-    header = remote_header(output, repository, quant, is_offline=is_offline())
-    if header is None:
+    found = remote_header(output, repository, quant, is_offline=is_offline())
+    if found is None:
         return _from_checkpoint(output, name, options, quant or _DEFAULT_FILE_TYPE)
-    notice = f"planned from the header of {header.path}; nothing was fetched but that"
-    return Subject(ModelCard.from_header(header), options.plan_request(), notices=(notice,))
+    notice = f"planned from the header of {found.header.path}; nothing was fetched but that"
+    return Subject(
+        ModelCard.from_header(found.header),
+        options.plan_request(),
+        notices=(notice,),
+        tokenizer=found.kept,
+    )
 
 
 def _from_checkpoint(output: Output, source: str, options: ModelOptions, file_type: str) -> Subject:

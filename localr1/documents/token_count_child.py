@@ -1,7 +1,7 @@
 """Owns the child process that counts tokens with a model's own tokenizer.
 
 llama.cpp reads the vocabulary of a GGUF, the checkpoint's own library that of a checkpoint. Both
-are native code that a damaged file or a text without end may take down; then there is an estimate.
+are native code that a damaged file or an endless text may take down; then there is an estimate.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from localr1.documents.vocabulary_file import vocabulary_file
 from localr1.verify.frames import TokenizerReport
 from localr1.worker.channel import Channel
 from localr1.worker.childside import enter, say_ready
@@ -54,7 +55,8 @@ def _tokenizer_of(path: Path) -> _Tokenize:
 
     native = llama.bind()
     native.on_log(_log)
-    vocabulary = native.load_vocabulary(str(path))
+    with vocabulary_file(path) as file:
+        vocabulary = native.load_vocabulary(str(file))
     # as text from users is read: without special tokens
     return lambda text: vocabulary.tokenize(text, parse_special=False)
 

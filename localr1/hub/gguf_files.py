@@ -81,12 +81,17 @@ def read_remote_header(
 
     Raises: NetworkError, DownloadError, GgufFileError.
     """
-    directory = cache / "headers" / repository.name.user / repository.name.repo / repository.commit
     headers = []
     for name in choice.names:
         file = RemoteFile(client, repository, name, sleep)
-        headers.append(_header(file, directory / name.replace("/", "--")))
+        headers.append(_header(file, kept_header(cache, repository, name)))
     return joined(headers)
+
+
+def kept_header(cache: Path, repository: Repository, name: str) -> Path:
+    """Where the header of a file is kept once it was read: all that stands before its weights."""
+    directory = cache / "headers" / repository.name.user / repository.name.repo / repository.commit
+    return directory / name.replace("/", "--")
 
 
 def _header(file: RemoteFile, kept: Path) -> GgufHeader:

@@ -61,6 +61,21 @@ def test_the_header_alone_gives_the_plan_of_the_file(
     assert len(hub.asked("/resolve/")) <= 2 * n_parts  # each may be sent on to another address
 
 
+@pytest.mark.parametrize("name", ["someone/nano-GGUF", "someone/nano-GGUF:Q8_0"])
+def test_the_tokens_of_a_document_are_counted_by_the_vocabulary_in_a_header(
+    name: str, models: Path, hub: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("12 + 8 * 3 = 36\n" * 10, encoding="utf-8")
+    costs = []
+    for model in (name, str(models / "nano-Q4_K_M.gguf")):
+        assert run(["plan", "--json", *_HERE, "--document", str(text), model]) == 0
+        costs.append(json.loads(capsys.readouterr().out)["document"])
+
+    assert not costs[0]["is_estimate"]
+    assert costs[0]["n_tokens"] == costs[1]["n_tokens"]
+
+
 def test_a_header_is_asked_for_once(hub: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
     first = _plan("someone/nano-GGUF", capsys)
     n_requests = len(hub.asked("/resolve/"))
