@@ -101,6 +101,8 @@ def _hub_source(
     ) as found:
         fetching.shards = found.shards
         output.detail(f"commit {found.commit}, in {found.directory}")
+        for state in found.removed:
+            output.narrate(f"removed {state}, an older state of {name}")
         try:
             yield CheckpointSource(found.directory, found.shards, fetching)
         except (KeyboardInterrupt, CancelledError):

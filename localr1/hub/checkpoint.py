@@ -2,17 +2,16 @@
 
 Config, tokenizer, templates and model card are fetched first; they are small, and their sizes are
 bounded. The directory is `cache/hub/HOST/USER/COMMIT/REPO`: a state of a repository never changes,
-so nothing in it goes stale. It is locked while it is used.
+so nothing in it goes stale. It is locked while it is used, and removed when there are two newer ones.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from localr1.hub.download import explained, part_of, size_of
 from localr1.hub.names import RepositoryName
 from localr1.hub.repository import Repository, read_all, read_repository
 from localr1.hub.shards import FetchProgress, HubShards
+from quant.cache_folders import hold_folder, remove_old_folders
 
 _MIB = 1024**2
 _MAX_BYTES = {
@@ -41,6 +41,7 @@ _MAX_BYTES = {
 """The files that a conversion reads besides the weights, and what each may take."""
 _NAMED_TEMPLATE = re.compile(r"additional_chat_templates/[\w][\w.-]{0,100}\.jinja", re.ASCII)
 _MAX_TEMPLATES = 32
+_N_STATES_KEPT = 2
 _SAFE_HOST = re.compile(r"[^A-Za-z0-9.-]")
 
 
@@ -51,6 +52,8 @@ class HubCheckpoint:
     directory: Path
     shards: HubShards
     commit: str
+    removed: Sequence[Path] = ()
+    """Older states of the repository that were taken out of the cache."""
 
 
 @contextlib.contextmanager
@@ -74,13 +77,12 @@ def hub_checkpoint(
         _require_safetensors(repository)
         host = _SAFE_HOST.sub("_", access.host)
         directory = cache / "hub" / host / name.user / repository.commit / name.repo
-        with explained(directory):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(directory):
+            removed = _without_older_states(directory)
             _fetch_small_files(client, repository, directory, sleep)
             shards = HubShards(client, repository, deletes=deletes, on_wait=on_wait)
             try:
-                yield HubCheckpoint(directory, shards, repository.commit)
+                yield HubCheckpoint(directory, shards, repository.commit, removed)
             finally:
                 shards.close()
     finally:
@@ -141,14 +143,23 @@ def _fetch_small_files(
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     with explained(directory):
-        descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            descriptor = hold_folder(directory, is_shared=False)
         except BlockingIOError:
             raise UsageError(
                 f"another localr1 is fetching into {directory} right now", hint="wait until it ends"
             ) from None
+    try:
         yield
     finally:
         os.close(descriptor)
+
+
+def _without_older_states(directory: Path) -> list[Path]:
+    """Remove states of the same repository that two newer ones have taken the place of."""
+    states = directory.parent.parent.glob(f"*/{directory.name}")
+    removed = remove_old_folders(states, _N_STATES_KEPT)
+    for state in removed:
+        with contextlib.suppress(OSError):  # another repository has a state of that name
+            state.parent.rmdir()
+    return removed

@@ -3,17 +3,21 @@
 numba keeps one file per function and takes a changed function for what it is, but not a changed
 function that it calls; and it compiles silently where a file is missing. So everything lies below a
 directory whose name stands for all sources, this processor and the compiler, and a mark there says
-that a kernel is complete.
+that a kernel is complete. Directories of older sources and compilers are removed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import sys
 from pathlib import Path
 
+from quant.cache_folders import hold_folder, remove_old_folders
+
 _PACKAGE = Path(__file__).parent
+_N_KEPT = 3
 
 
 @functools.cache
@@ -27,6 +31,9 @@ def keep_below(directory: Path | None) -> Path:
     import numba
 
     folder = (directory or _PACKAGE / "__pycache__") / f"kernels-{_digest()}"
+    with contextlib.suppress(OSError):  # nothing can be kept there, which numba finds out, too
+        hold_folder(folder, is_shared=True)  # as long as this process lives
+        remove_old_folders(folder.parent.glob("kernels-*"), _N_KEPT)
     numba.config.CACHE_DIR = str(folder)
     return folder
 

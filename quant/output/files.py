@@ -59,21 +59,35 @@ def output_files(
     what an earlier run with the same one left is kept unless `fresh`, see `OutputWriter.kept`.
     Raises: OutputBusyError, OutputExistsError, DiskFullError, OutputNotWritableError.
     """
+    with _directory(target):
+        with explained(target):
+            journal = Journal(journal_path(target), fingerprint)
+        writer = OutputWriter(target, files, journal)
+        try:
+            writer.begin(overwrite=overwrite, fresh=fresh)
+            yield writer
+            writer.finish()
+        except BaseException as exc:
+            about_disk = isinstance(exc, DiskFullError | OutputNotWritableError | OutputExistsError)
+            is_final = isinstance(exc, QuantError) and not about_disk
+            writer.stop(may_keep=not is_final)
+            raise
+        finally:
+            journal.close()
+
+
+@contextlib.contextmanager
+def _directory(target: Path) -> Iterator[None]:
+    """The target is in a directory while the block runs; what was made goes if it stays empty."""
     with explained(target):
+        made = [parent for parent in target.parents if not parent.exists()]
         target.parent.mkdir(parents=True, exist_ok=True)
-        journal = Journal(journal_path(target), fingerprint)
-    writer = OutputWriter(target, files, journal)
     try:
-        writer.begin(overwrite=overwrite, fresh=fresh)
-        yield writer
-        writer.finish()
-    except BaseException as exc:
-        about_disk = isinstance(exc, DiskFullError | OutputNotWritableError | OutputExistsError)
-        is_final = isinstance(exc, QuantError) and not about_disk
-        writer.stop(may_keep=not is_final)
-        raise
+        yield
     finally:
-        journal.close()
+        with contextlib.suppress(OSError):  # it holds the output, or what the next run goes on with
+            for directory in made:
+                directory.rmdir()
 
 
 class OutputWriter:

@@ -267,3 +267,16 @@ def test_a_gated_repository_opens_with_a_token_that_only_the_hub_sees(
     carried = [path for path, headers in hub.requests if "authorization" in headers]
     assert carried
     assert all(path.startswith("/someone/odd-rows/resolve/") for path in carried)
+
+
+def test_states_that_two_newer_ones_replaced_leave_the_cache(
+    hub: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for commit in "abc":
+        hub.commit = commit * 40
+        assert _convert("someone/odd-rows", "-q", "Q8_0", "--force") == 0
+    told = capsys.readouterr().err
+
+    kept = {path.parent.parent.name[0] for path in _shards(tmp_path)}
+    assert kept == {"b", "c"}
+    assert told.count("an older state of someone/odd-rows") == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from quant.errors import (
+    BadRequestError,
     DiskFullError,
     OutputExistsError,
     OutputNotWritableError,
@@ -173,3 +174,22 @@ def test_long_names_with_one_beginning_do_not_share_their_parts(tmp_path: Path) 
         one.write(b"one")
 
     assert (first.read_bytes(), second.read_bytes()) == (b"one", b"two")
+
+
+def test_a_directory_that_was_made_goes_again_if_nothing_comes_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "deep" / "model.gguf"
+
+    with pytest.raises(BadRequestError), output_files(path, _file(path), _PRINT):
+        raise BadRequestError("refused before the first byte")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_was_there_stays_if_nothing_comes_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "there" / "model.gguf"
+    path.parent.mkdir()
+
+    with pytest.raises(BadRequestError), output_files(path, _file(path), _PRINT):
+        raise BadRequestError("refused before the first byte")
+
+    assert list(tmp_path.iterdir()) == [path.parent]
