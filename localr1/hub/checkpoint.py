@@ -2,7 +2,7 @@
 
 Config, tokenizer, templates and model card are fetched first; they are small, and their sizes are
 bounded. The directory is `cache/hub/HOST/USER/COMMIT/REPO`: a state of a repository never changes,
-so nothing in it goes stale. It is locked while it is used, and removed when there are two newer ones.
+so nothing in it goes stale. It is locked while it is used, and goes when there are two newer ones.
 """
 
 from __future__ import annotations
