@@ -39,7 +39,14 @@ _GATING_IDS = {1: Gating.SOFTMAX, 2: Gating.SIGMOID, 3: Gating.SOFTMAX_OF_CHOSEN
 
 _BUILT_IN_GATING = {"gpt-oss": Gating.SOFTMAX_OF_CHOSEN}
 
-_NORMALISES = frozenset({"llama", "qwen3moe"})
+_NORMALISES = frozenset(
+    {
+        "arctic", "dbrx", "ernie4_5-moe", "gemma4", "granite", "granitehybrid", "granitemoe",
+        "grok", "grovemoe", "hunyuan-moe", "lfm2", "lfm2moe", "llama", "mellum", "mimo2",
+        "minimax-m2", "mistral3", "phimoe", "qwen35moe", "qwen3moe", "qwen3next", "qwen3vlmoe",
+        "smallthinker",
+    }
+)  # fmt: skip
 """Families whose weights are normalised whatever the header says."""
 
 

@@ -13,13 +13,17 @@ from dataclasses import dataclass
 
 from localr1.model_facts.card import ModelCard
 from localr1.plan.graph import F16, F32, I32, I64, Graph, Tensor
-from localr1.plan.graph_nodes import normed, overwrite, projected, scaled, view
+from localr1.plan.graph_nodes import copied, normed, overwrite, projected, scaled, view
 from localr1.plan.graph_shape import GraphShape
 from localr1.plan.latent_attention import latent_attention
 from localr1.plan.layer_tensors import LayerTensors
 
 _PERIOD_WITHOUT_POSITIONS = {"smollm3": 4}
 """One layer in so many has no rotary embedding. Source: src/models/smollm3.cpp."""
+
+
+_POSITIONS_PER_TOKEN = {"qwen35": 4, "qwen35moe": 4}
+"""In text, height, width and time. Source: `llama_model_rope_type` (src/llama-model.cpp)."""
 
 
 @dataclass(slots=True)
@@ -43,7 +47,8 @@ class AttentionGraph:
         self._card = card
         self._shape = shape
         self._layers = layers
-        self._positions = Tensor((shape.n_tokens,), I32)
+        n_positions = _POSITIONS_PER_TOKEN.get(card.arch, 1) * shape.n_tokens
+        self._positions = Tensor((n_positions,), I32)
         self._full = self._inputs(shape.n_cells)
         self._windowed = self._inputs(shape.n_cells_swa)
 
@@ -70,42 +75,69 @@ class AttentionGraph:
 
     def mixed(self, i_layer: int, states: Tensor) -> Tensor:
         """What the layer's attention makes of `states`."""
-        card, shape, layer = self._card, self._shape, self._layers[i_layer]
-        n_tokens, n_head = shape.n_tokens, card.n_head[i_layer]
-        dim_k, dim_v = card.head_dim_k[i_layer], card.head_dim_v[i_layer]
+        return self.joined(i_layer, self.by_heads(i_layer, states))
+
+    def joined(self, i_layer: int, mixed: Tensor) -> Tensor:
+        """What all heads together make of what each has found."""
+        layer = self._layers[i_layer]
+        output = layer.weight("attn_output.weight")
+        result = projected(mixed, self._card.n_embd, self._shape.n_tokens, weight=output)
+        return scaled(result) if "attn_output.bias" in layer else result
+
+    def by_heads(self, i_layer: int, states: Tensor) -> Tensor:
+        """What the heads have found, side by side, before they are joined."""
+        card, layer = self._card, self._layers[i_layer]
         inputs = self._windowed if card.is_swa[i_layer] else self._full
-        n_cells = shape.n_cells_swa if card.is_swa[i_layer] else shape.n_cells
-        query, key, value = self._query_key_value(i_layer, states)
-        is_strided = "attn_qkv.weight" in layer
-        if inputs.k_rotation is not None:
-            query, key = _rotated(query, inputs.k_rotation), _rotated(key, inputs.k_rotation)
+        query, gate = self._query(i_layer, states)
+        if card.has_kv[i_layer]:
+            query = self._remember(i_layer, states, query, inputs)
+        else:
+            query = _rotated(query, inputs.k_rotation)
+            self._graph.expand(query)
+        mixed = self._looked_up(i_layer, query, inputs)
+        self._graph.expand(mixed)
+        mixed = _rotated(mixed, inputs.v_rotation)
+        if gate is not None:
+            return overwrite(mixed, overwrite(copied(view(gate, *mixed.dims))))
+        if "attn_gate.weight" in layer:
+            gate = projected(states, *mixed.dims, weight=layer.weight("attn_gate.weight"))
+            return overwrite(mixed, overwrite(gate))
+        return mixed
+
+    def _remember(self, i_layer: int, states: Tensor, query: Tensor, inputs: _Inputs) -> Tensor:
+        """Store keys and values of the batch; the query as it meets them."""
+        card, is_strided = self._card, "attn_qkv.weight" in self._layers[i_layer]
+        key, value = self._key(i_layer, states, query), self._value(i_layer, states, query)
+        query, key = _rotated(query, inputs.k_rotation), _rotated(key, inputs.k_rotation)
         if inputs.v_rotation is not None:
-            value = _rotated(_copied(value) if is_strided else value, inputs.v_rotation)
+            value = _rotated(copied(value) if is_strided else value, inputs.v_rotation)
         order = (query, key, value) if card.n_swa else (query, value, key)
         for tensor in order:
             self._graph.expand(tensor)
         self._graph.expand(_stored(key, inputs.k_index))
         # without flash attention single numbers are stored, which must lie side by side
-        has_gaps = is_strided and not shape.flash_attn
-        self._graph.expand(_stored(_copied(value) if has_gaps else value, inputs.v_index))
+        has_gaps = is_strided and not self._shape.flash_attn and value.view_of is not None
+        self._graph.expand(_stored(copied(value) if has_gaps else value, inputs.v_index))
+        return query
+
+    def _looked_up(self, i_layer: int, query: Tensor, inputs: _Inputs) -> Tensor:
+        card, shape, layer = self._card, self._shape, self._layers[i_layer]
+        n_tokens, n_head = shape.n_tokens, card.n_head[i_layer]
+        dim_k, dim_v = card.head_dim_k[i_layer], card.head_dim_v[i_layer]
+        n_cells = inputs.mask.dims[0]
         looked_up = view(query, dim_k, n_tokens, n_head)
         heads = (dim_v, n_head, n_tokens)
         keys = self._cache(i_layer, dim_k, shape.k_block)
         values = self._cache(i_layer, dim_v, shape.v_block)
         if shape.flash_attn:
             mixed = Tensor(heads, sources=(looked_up, keys, values, inputs.mask))
-            mixed = view(mixed, dim_v * n_head, n_tokens)
-        else:
-            scores = projected(looked_up, n_cells, n_tokens, n_head, weight=keys)
-            names = ("attn_sinks.weight",) if "attn_sinks.weight" in layer else ()
-            scores = overwrite(scores, inputs.mask, *(layer.weight(name) for name in names))
-            mixed = Tensor((dim_v, n_tokens, n_head), sources=(values, scores))
-            mixed = view(mixed, *heads)
-            mixed = Tensor((dim_v * n_head, n_tokens), sources=(mixed,))
-        self._graph.expand(mixed)
-        if inputs.v_rotation is not None:
-            mixed = _rotated(mixed, inputs.v_rotation)
-        return projected(mixed, card.n_embd, n_tokens, weight=layer.weight("attn_output.weight"))
+            return view(mixed, dim_v * n_head, n_tokens)
+        scores = projected(looked_up, n_cells, n_tokens, n_head, weight=keys)
+        names = ("attn_sinks.weight",) if "attn_sinks.weight" in layer else ()
+        scores = overwrite(scores, inputs.mask, *(layer.weight(name) for name in names))
+        mixed = Tensor((dim_v, n_tokens, n_head), sources=(values, scores))
+        mixed = view(mixed, *heads)
+        return Tensor((dim_v * n_head, n_tokens), sources=(mixed,))
 
     def _cache(self, i_layer: int, head_dim: int, block: tuple[int, int]) -> Tensor:
         """The cached keys or values of a layer, as they are copied where they do not lie."""
@@ -129,35 +161,55 @@ class AttentionGraph:
             v_rotation=_rotation(64) if shape.rotates_v else None,
         )
 
-    def _query_key_value(self, i_layer: int, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        card, layer, n_tokens = self._card, self._layers[i_layer], states.dims[1]
-        dim_k, dim_v = card.head_dim_k[i_layer], card.head_dim_v[i_layer]
-        n_head, n_head_kv = card.n_head[i_layer], card.n_head_kv[i_layer]
-        heads = ((dim_k, n_head), (dim_k, n_head_kv), (dim_v, n_head_kv))
+    def _query(self, i_layer: int, states: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Queries, and the matrix in which a gate lies beside them, if one does."""
+        card, layer = self._card, self._layers[i_layer]
+        heads = (card.head_dim_k[i_layer], card.n_head[i_layer])
+        gate = None
         if "attn_qkv.weight" in layer:
-            fused = self._biased(i_layer, "attn_qkv", states, sum(map(math.prod, heads)))
-            query, key, value = (view(fused, *shape, n_tokens) for shape in heads)
+            n_kv = card.n_head_kv[i_layer]
+            n_fused = math.prod(heads) + n_kv * (heads[0] + card.head_dim_v[i_layer])
+            flat = self._biased(i_layer, "attn_qkv", states, n_fused)
         else:
-            query, key = (
-                self._normed_heads(i_layer, name, states, shape)
-                for name, shape in zip(("attn_q", "attn_k"), heads, strict=False)
-            )
-            value = self._biased(i_layer, "attn_v", states, dim_v * n_head_kv)
-            value = view(value, *heads[2], n_tokens)
-        period = _PERIOD_WITHOUT_POSITIONS.get(card.arch)
-        if period is None or (i_layer + 1) % period:
-            query, key = (overwrite(tensor, self._positions) for tensor in (query, key))
-        return query, key, value
+            flat = self._biased(i_layer, "attn_q", states, layer["attn_q.weight"][1])
+            gate = flat if flat.dims[0] == 2 * math.prod(heads) else None
+        return self._placed(i_layer, self._normed_heads(i_layer, "attn_q", flat, heads)), gate
+
+    def _key(self, i_layer: int, states: Tensor, query: Tensor) -> Tensor:
+        heads = (self._card.head_dim_k[i_layer], self._card.n_head_kv[i_layer])
+        flat = self._fused_or_own(i_layer, "attn_k", states, query, heads)
+        return self._placed(i_layer, self._normed_heads(i_layer, "attn_k", flat, heads))
+
+    def _value(self, i_layer: int, states: Tensor, query: Tensor) -> Tensor:
+        heads = (self._card.head_dim_v[i_layer], self._card.n_head_kv[i_layer])
+        flat = self._fused_or_own(i_layer, "attn_v", states, query, heads)
+        return view(flat, *heads, states.dims[1])
+
+    def _fused_or_own(
+        self, i_layer: int, name: str, states: Tensor, query: Tensor, heads: tuple[int, int]
+    ) -> Tensor:
+        if "attn_qkv.weight" not in self._layers[i_layer]:
+            return self._biased(i_layer, name, states, math.prod(heads))
+        fused = query
+        while fused.view_of is None:
+            fused = fused.sources[0]
+        return fused.view_of
+
+    def _placed(self, i_layer: int, tensor: Tensor) -> Tensor:
+        """Queries or keys with their positions in them."""
+        period = _PERIOD_WITHOUT_POSITIONS.get(self._card.arch)
+        if period is not None and (i_layer + 1) % period == 0:
+            return tensor
+        return overwrite(tensor, self._positions)
 
     def _normed_heads(
-        self, i_layer: int, name: str, states: Tensor, heads: tuple[int, int]
+        self, i_layer: int, name: str, flat: Tensor, heads: tuple[int, int]
     ) -> Tensor:
         """Queries or keys, normed over each head or, where the weight is that long, over all."""
-        flat = self._biased(i_layer, name, states, math.prod(heads))
         weight = self._layers[i_layer].get(f"{name}_norm.weight")
         if weight is not None and weight[0] != heads[0]:
-            return view(normed(flat), *heads, states.dims[1])
-        split = view(flat, *heads, states.dims[1])
+            return view(normed(flat), *heads, flat.dims[1])
+        split = view(flat, *heads, flat.dims[1])
         return split if weight is None else normed(split)
 
     def _biased(self, i_layer: int, name: str, states: Tensor, width: int) -> Tensor:
@@ -166,16 +218,13 @@ class AttentionGraph:
         return scaled(flat) if f"{name}.bias" in layer else flat
 
 
-def _copied(tensor: Tensor) -> Tensor:
-    """The same numbers side by side, in memory of their own."""
-    return Tensor(tensor.dims, tensor.item_bytes, sources=(tensor,))
-
-
 def _rotation(n: int) -> Tensor:
     return Tensor((n, n))
 
 
-def _rotated(tensor: Tensor, rotation: Tensor) -> Tensor:
+def _rotated(tensor: Tensor, rotation: Tensor | None) -> Tensor:
+    if rotation is None:
+        return tensor
     n = rotation.dims[0]
     flat = view(tensor, n, tensor.n_bytes // tensor.item_bytes // n)
     return view(Tensor(flat.dims, sources=(rotation, flat)), *tensor.dims)

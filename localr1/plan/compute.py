@@ -24,8 +24,7 @@ from localr1.plan.schedule import LayerPlaces, Layout, scheduled_bytes
 CPU_ALIGNMENT = 32  # TENSOR_ALIGNMENT in ggml/src/ggml-impl.h
 GPU_ALIGNMENT = 128  # ggml_backend_cuda_buffer_type_get_alignment
 _ROTATED_HEAD = 64  # heads that this divides are rotated before they are quantised
-_ENOUGH_LAYERS = 4
-_ENOUGH_WINDOWED_LAYERS = 512  # holes of two sizes take many layers to repeat: all are laid out
+_ENOUGH_LAYERS = 4  # where all are built alike, they find the same holes again
 
 
 def cpu_compute_bytes(card: ModelCard, request: PlanRequest, n_ctx: int) -> int:
@@ -58,12 +57,12 @@ def split_compute_bytes(
     return scheduled_bytes(graph, layout, alignments)
 
 
-def layout_of(card: ModelCard, alike: Sequence[int], split: Split, on_gpus: range) -> Layout:
-    """The layout of a model that is split so, shortened; `on_gpus` are the layers on any GPU.
+def layout_of(card: ModelCard, alike: Sequence[int], split: Split) -> Layout:
+    """The layout of a model that is split so, shortened.
 
     `alike` is what `first_alike` says: a few layers stand in for all of one kind in one place.
     """
-    host, start = len(split.layers), on_gpus.start
+    host, start = len(split.layers), card.n_layer + 1 - split.n_gpu_layers
     chosen = [LayerPlaces(layer, host, host) for layer in _enough(card, alike[:start])]
     for place, n in enumerate(split.layers):
         end = start + n
@@ -75,8 +74,7 @@ def layout_of(card: ModelCard, alike: Sequence[int], split: Split, on_gpus: rang
             kinds = alike[layers.start : layers.stop]
             chosen += [LayerPlaces(layer, place, experts) for layer in _enough(card, kinds)]
         start = end
-    used = [place for place, n in enumerate(split.layers) if n]
-    output = used[-1] if card.n_layer in on_gpus else host
+    output = max((place for place, n in enumerate(split.layers) if n), default=host)
     return Layout(tuple(chosen), output, host)
 
 
@@ -88,7 +86,7 @@ def first_alike(card: ModelCard) -> tuple[int, ...]:
 
 def _enough(card: ModelCard, layers: Sequence[int]) -> Sequence[int]:
     """The first of some layers, where the rest would only find the same holes again."""
-    n_enough = _ENOUGH_WINDOWED_LAYERS if card.n_swa else _ENOUGH_LAYERS
+    n_enough = card.n_layer if _is_mixed(card) else _ENOUGH_LAYERS
     n_kept = max((layers.index(layer) for layer in layers), default=0) + n_enough
     return layers if len(layers) <= n_kept else [*layers[: n_kept - 1], layers[-1]]
 
@@ -104,7 +102,7 @@ def shortened(card: ModelCard) -> ModelCard:
     Whoever sizes one model many times shortens it first: a short one is not looked through again.
     """
     kinds = _layer_kinds(card)
-    n_enough = _ENOUGH_WINDOWED_LAYERS if card.n_swa else _ENOUGH_LAYERS
+    n_enough = card.n_layer if _is_mixed(card) else _ENOUGH_LAYERS
     n_layer = min(card.n_layer, max(kinds.index(kind) for kind in set(kinds)) + n_enough)
     if n_layer == card.n_layer:
         return card
@@ -124,12 +122,18 @@ def shortened(card: ModelCard) -> ModelCard:
     )
 
 
+def _is_mixed(card: ModelCard) -> bool:
+    """Whether windows or states take turns with attention: holes may never come back the same."""
+    return card.n_swa > 0 or any(card.state_numbers)
+
+
 def _shape(card: ModelCard, request: PlanRequest, n_ctx: int) -> GraphShape:
     k_type, v_type = cache_type(request.type_k), cache_type(request.type_v)
     n_tokens = effective_ubatch(request, n_ctx)
     n_tokens = -(-n_tokens // request.n_seq_max) * request.n_seq_max
     return GraphShape(
         n_tokens=n_tokens,
+        n_seqs=request.n_seq_max,
         n_outputs=min(n_tokens, request.n_outputs or n_tokens),
         n_cells=n_cells(card, request, n_ctx, is_swa=False),
         n_cells_swa=n_cells(card, request, n_ctx, is_swa=True),

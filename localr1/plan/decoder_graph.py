@@ -20,20 +20,31 @@ from localr1.plan.graph_nodes import WEIGHT, normed, overwrite, projected
 from localr1.plan.graph_shape import GraphShape
 from localr1.plan.latent_attention import is_latent
 from localr1.plan.layer_tensors import layer_tensors
+from localr1.plan.recurrent_graph import RecurrentGraph, is_gated_delta
 
 VERIFIED_ARCHITECTURES = frozenset(
     {
-        "deepseek2", "gemma2", "gemma3", "gpt-oss", "granite", "llama", "mistral3", "olmo2", "phi3",
-        "qwen2", "qwen2moe", "qwen3", "qwen3moe", "smollm3",
+        "deepseek2", "dots1", "ernie4_5-moe", "exaone4", "falcon-h1", "gemma", "gemma2", "gemma3",
+        "glm4", "gpt-oss", "granite", "granitehybrid", "granitemoe", "hunyuan-dense", "hunyuan-moe",
+        "lfm2", "lfm2moe", "llama", "mamba", "mamba2", "minimax-m2", "mistral3", "nemotron_h",
+        "olmo2", "olmoe", "phi3", "qwen2", "qwen2moe", "qwen3", "qwen35", "qwen35moe", "qwen3moe",
+        "qwen3next", "seed_oss", "smollm3",
     }
 )  # fmt: skip
 """Held against llama.cpp's own sizes; others are taken to be built alike."""
 
-_RESIDUAL_FIRST = frozenset({"phi3"})
-"""These add the network's result to the residual, not the other way round: it is written over."""
+_ADDS_TO_RESIDUAL = {"phi3": (False, True), "lfm2": (True, True), "lfm2moe": (True, True)}
+"""Whether attention's result, and the network's, are added to the residual, which is written over,
+and not the other way round."""
+
+_CHOOSES_SUM = frozenset({"falcon-h1"})
+"""These drop the tokens without logits after the sum of the last layer's attention."""
 
 _CHOOSES_LATE = frozenset({"gpt-oss"})
 """These drop the tokens without logits after the last layer, and keep its result for drafts."""
+
+_CHOOSES_LAST = frozenset({"nemotron_h", "qwen35", "qwen35moe", "qwen3next"})
+"""These do so after the last norm."""
 
 
 def decoder_graph(
@@ -59,10 +70,12 @@ class _Builder:
         self._graph = Graph()
         self._layers = layer_tensors(card)
         self._attention = AttentionGraph(self._graph, card, shape, self._layers)
+        self._recurrent = RecurrentGraph(self._graph, card, shape, self._layers)
+        self._pending: list[tuple[int, Tensor]] = []
 
     def build(self, layers: Sequence[int], has_embedding: bool) -> Graph:  # noqa: FBT001
         card, shape = self._card, self._shape
-        chooses_late = card.arch in _CHOOSES_LATE
+        chooses_late = card.arch in _CHOOSES_LATE | _CHOOSES_LAST
         states = Tensor((card.n_embd, shape.n_tokens))
         if has_embedding:
             rows = Tensor(states.dims, sources=(WEIGHT, Tensor((shape.n_tokens,), I32)))
@@ -74,53 +87,104 @@ class _Builder:
             states = overwrite(states)  # scaled
         out_ids = Tensor((shape.n_outputs,), I32)
         for i, i_layer in enumerate(layers):
-            self._graph.step += 1
+            self._start(i_layer)
             is_last = i == len(layers) - 1 and not chooses_late
             states = self._layer(i_layer, states, out_ids if is_last else None)
-            self._graph.expand(states)
-        if chooses_late:
-            states.is_output = True
-            states = Tensor((card.n_embd, shape.n_outputs), sources=(states, out_ids))
-            self._graph.expand(states)
+            self._pending.append((self._graph.step, states))
+        self._finish()
+        if card.arch in _CHOOSES_LATE:
+            states = self._chosen(states, out_ids)
         self._graph.step += 1
         result = normed(states)
+        if card.arch in _CHOOSES_LAST:
+            result = self._chosen(result, out_ids)
         result.is_output = True
         logits = projected(result, card.n_vocab, shape.n_outputs)
         logits.is_output = True
         self._graph.expand(logits)
         return self._graph
 
+    def _start(self, i_layer: int) -> None:
+        """Finish the layers before, unless this one is but a network, which waits with them.
+
+        A state is looked up even before that, but by gated delta networks.
+        """
+        self._graph.step += 1
+        if self._recurs(i_layer) and not is_gated_delta(self._layers[i_layer]):
+            self._recurrent.recall(i_layer)
+        if self._recurs(i_layer) or self._card.has_kv[i_layer]:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Add the results of layers that nothing has asked for yet."""
+        here = self._graph.step
+        for step, states in self._pending:
+            self._graph.step = step
+            self._graph.expand(states)
+        self._pending.clear()
+        self._graph.step = here
+
+    def _recurs(self, i_layer: int) -> bool:
+        """Whether the layer has a state instead of keys and values."""
+        return self._card.state_numbers[i_layer] > 0 and not self._card.has_kv[i_layer]
+
+    def _chosen(self, states: Tensor, out_ids: Tensor) -> Tensor:
+        """The tokens for which logits are wanted; `states` is kept for drafts."""
+        states.is_output = True
+        chosen = self._rows(states, out_ids)
+        self._graph.expand(chosen)
+        return chosen
+
+    def _rows(self, states: Tensor, out_ids: Tensor) -> Tensor:
+        return Tensor((self._card.n_embd, self._shape.n_outputs), sources=(states, out_ids))
+
     def _layer(self, i_layer: int, states: Tensor, out_ids: Tensor | None) -> Tensor:
         layer, residual = self._layers[i_layer], states
-        mix = self._attention.latent if is_latent(layer) else self._attention.mixed
-        if self._card.state_numbers[i_layer] and not self._card.has_kv[i_layer]:
-            mix = self._recurrence
-        current = mix(i_layer, normed(states) if "attn_norm.weight" in layer else states)
-        if out_ids is not None:
-            current = Tensor((self._card.n_embd, self._shape.n_outputs), sources=(current, out_ids))
-            residual = Tensor(current.dims, sources=(residual, out_ids))
+        current = self._mixed(i_layer, states)
+        chooses_sum = self._card.arch in _CHOOSES_SUM
+        if out_ids is not None and not chooses_sum:
+            current, residual = (self._rows(each, out_ids) for each in (current, residual))
         is_post_normed = "post_ffw_norm.weight" in layer
         if is_post_normed:
             current = normed(current)
-        residual = overwrite(current, residual)
+        residual = self._sum(current, residual, is_network=False)
+        if out_ids is not None and chooses_sum:
+            residual = self._rows(residual, out_ids)
+        if not self._has_network_of_its_own(i_layer):
+            return residual
         # without post-norms, gpt-oss calls the one before the feed-forward network by their name
         has_norm = "ffn_norm.weight" in layer or not is_post_normed
         current = self._feed_forward(i_layer, normed(residual) if has_norm else residual)
         if is_post_normed:
             current = normed(current)
-        if self._card.arch in _RESIDUAL_FIRST:
+        return self._sum(current, residual, is_network=True)
+
+    def _mixed(self, i_layer: int, states: Tensor) -> Tensor:
+        """What attention, recurrence or both make of a layer's input."""
+        layer = self._layers[i_layer]
+        normal = normed(states) if "attn_norm.weight" in layer else states
+        if self._recurs(i_layer):
+            return self._recurrent.mixed(i_layer, normal)
+        if self._card.state_numbers[i_layer]:
+            heads = self._attention.by_heads(i_layer, normal)
+            stepped = self._recurrent.mixed(i_layer, normed(states))
+            return overwrite(self._attention.joined(i_layer, heads), stepped)
+        if is_latent(layer):
+            return self._attention.latent(i_layer, normal)
+        if "attn_output.weight" not in layer:  # nothing but a network
+            return self._feed_forward(i_layer, normal)
+        return self._attention.mixed(i_layer, normal)
+
+    def _has_network_of_its_own(self, i_layer: int) -> bool:
+        """Whether the layer is two things, of which the second is a network."""
+        layer = self._layers[i_layer]
+        mixes = self._card.state_numbers[i_layer] or "attn_output.weight" in layer
+        return bool(mixes) and any(name.startswith("ffn_down") for name in layer)
+
+    def _sum(self, current: Tensor, residual: Tensor, *, is_network: bool) -> Tensor:
+        if _ADDS_TO_RESIDUAL.get(self._card.arch, (False, False))[is_network]:
             return overwrite(residual, current)
         return overwrite(current, residual)
-
-    def _recurrence(self, i_layer: int, states: Tensor) -> Tensor:
-        """An estimate: the widest product of the layer and the state, once more after the step."""
-        n_embd, n_tokens = states.dims
-        into = [dims for dims in self._layers[i_layer].values() if len(dims) > 1]
-        width = max((d[1] for d in into if d[0] == n_embd), default=n_embd)
-        inner = projected(states, width, n_tokens)
-        state = Tensor((self._card.state_numbers[i_layer],), sources=(inner,))
-        stepped = Tensor((width, n_tokens), sources=(inner, state))
-        return projected(stepped, n_embd, n_tokens)
 
     def _feed_forward(self, i_layer: int, states: Tensor) -> Tensor:
         layer, experts = self._layers[i_layer], self._card.experts

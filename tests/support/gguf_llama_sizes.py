@@ -21,11 +21,13 @@ _REMEMBERED = re.compile(r"llama_(kv_cache|memory_recurrent): size = +([\d.]+) M
 
 
 def llama_sizes(
-    model: Path, requests: list[dict[str, Any]], *, allocates: bool = False
+    model: Path, requests: list[dict[str, Any]], *, allocates: bool = False, timeout_s: float = 50
 ) -> list[dict[str, float]]:
     """MiB per purpose for each request, measured in a child process."""
     question = {"model": str(model), "allocates": allocates, "requests": requests}
-    answer: list[dict[str, float]] = ask("tests.support.gguf_llama_sizes", question, timeout_s=50)
+    answer: list[dict[str, float]] = ask(
+        "tests.support.gguf_llama_sizes", question, timeout_s=timeout_s
+    )
     return answer
 
 
