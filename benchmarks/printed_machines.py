@@ -1,7 +1,8 @@
 """Owns the machine that a published load ran on: its devices, and how much of each there was.
 
 What was free counts, as the log prints it; else what the device has; else what Metal allows; else
-the memory that cards of that name are sold with, less what a driver and a desktop take of it.
+what cards of that name show, less the context of the driver. Whether a desktop was drawn on it
+nobody knows.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from backends.device import Device, DeviceKind
 from benchmarks.published_loads import Load
 from localr1.hardware.catalogue import profiles
-from localr1.hardware.machine import SHOWN_SHARE
+from localr1.hardware.machine import CONTEXT_BYTES, SHOWN_SHARE
 from localr1.plan.hardware import Hardware, Known
 from localr1.plan.request import HostMemory
 from localr1.units import GIB, MIB
@@ -33,7 +34,7 @@ _METAL_MB = 1e6  # the working set is printed in millions of bytes
 _SEVERAL = re.compile(r"(\d{1,2})x (.+)")
 _STATED_GIB = re.compile(r"(\d{1,3}) ?GB\b", re.IGNORECASE)
 _MAKERS = re.compile(r"\b(NVIDIA|GeForce|AMD|Radeon|GPU|Generation)\b", re.IGNORECASE)
-# cards that no desktop is drawn on, in GiB
+# GiB of cards that have no profile
 _WORKSTATION_GIB = {
     "a100": 40,
     "h100": 80,
@@ -80,29 +81,28 @@ def machine_of(load: Load) -> Machine:
     return Machine(hardware, is_limited=is_limited and bool(devices))
 
 
-def sold_bytes(name: str) -> tuple[int, tuple[int, int]] | None:
-    """What a card of that name shows as its memory, and what others take of it: from, to."""
-    words = _MAKERS.sub(" ", _STATED_GIB.sub(" ", name)).lower().replace("-", " ").split()
+def shown_bytes(card: str) -> int | None:
+    """The memory that a card of that name shows."""
+    words = _MAKERS.sub(" ", _STATED_GIB.sub(" ", card)).lower().replace("-", " ").split()
     wanted = "-".join(words)
+    if stated := _STATED_GIB.search(card):
+        return int(int(stated[1]) * GIB * SHOWN_SHARE)
     profile = profiles().get(wanted)
-    stated = _STATED_GIB.search(name)
     if profile is not None and profile.is_card:
-        n_bytes = int(stated[1]) * GIB if stated else profile.memory_bytes
-        return int(n_bytes * SHOWN_SHARE), profile.taken_bytes
-    gib = next((g for card, g in _WORKSTATION_GIB.items() if wanted.startswith(card)), None)
-    if gib is None and stated is None:
-        return None
-    return int((int(stated[1]) if stated else gib or 0) * GIB * SHOWN_SHARE), (0, 0)
+        return int(profile.memory_bytes * SHOWN_SHARE)
+    gib = next((g for name, g in _WORKSTATION_GIB.items() if wanted.startswith(name)), None)
+    return None if gib is None else int(gib * GIB * SHOWN_SHARE)
 
 
 def _memory(load: Load, device: str, card: str) -> tuple[int | None, tuple[int, int]]:
+    """What there is, and what of it a driver's context takes that is not running yet."""
     if mib := load.free_mib(device):
         return int(mib * MIB), (0, 0)
     if mb := load.number("recommended_max_working_set_mb"):
         return int(mb * _METAL_MB), (0, 0)
     if "Apple" in card:
         return None, (0, 0)
-    return sold_bytes(card) or (None, (0, 0))
+    return shown_bytes(card), CONTEXT_BYTES
 
 
 def _card_names(load: Load) -> dict[str, str]:

@@ -15,10 +15,12 @@ from localr1.hardware.pc import DEFAULT_PC, pc
 from localr1.hardware.profile import Profile
 from localr1.plan.hardware import HOST, Known
 from localr1.plan.request import HostMemory
-from localr1.units import GIB, format_bytes
+from localr1.units import GIB, MIB, format_bytes
 
 # of 24576 MiB, the driver of a 3090 or 4090 shows 24080 to 24160 (published load logs)
 SHOWN_SHARE = 0.98
+CONTEXT_BYTES = (200 * MIB, 350 * MIB)
+"""What a driver takes of a card as soon as a program uses it: from, to."""
 _UNKNOWN_CARD_BYTES_PER_S = 300e9  # between an RTX 4060 and a 3060; only where nothing is said
 
 
@@ -123,7 +125,8 @@ def _pc(machine: Profile, cards: Sequence[Profile], assumed: Sequence[str]) -> P
     for name, card in zip(names, cards, strict=True):
         shown_bytes = int(card.memory_bytes * SHOWN_SHARE)
         devices.append(Device(name, card.kind, card.title, card.memory_bytes, shown_bytes))
-        known[name] = Known(rate=sheet_rate(card), taken_bytes=card.taken_bytes)
+        lowest, highest = (n + m for n, m in zip(CONTEXT_BYTES, card.taken_bytes, strict=True))
+        known[name] = Known(rate=sheet_rate(card), taken_bytes=(lowest, highest))
     return PlannedMachine(
         devices=tuple(devices),
         host=HostMemory(

@@ -21,6 +21,7 @@ from localr1.metadata.assumed_shape import AssumedShape
 from localr1.metadata.assumed_tensors import Dims
 from localr1.metadata.assumed_types import laid_out, types_by_count
 from localr1.metadata.printed_values import read_printed
+from localr1.plan.weights import is_expert_name
 from quant.gguf.contents import Value
 from quant.gguf.header import GgufHeader
 from quant.gguf.types import ALIGNMENT, TensorType
@@ -160,19 +161,37 @@ class _Reader:
 
     def _of_one_mix(self, dims: Mapping[str, Dims]) -> dict[str, tuple[Dims, str, int]]:
         """The file's bytes, spread over what is quantised; the rest is in single precision."""
-        plain = {name for name, shape in dims.items() if not _is_quantised(name, shape)}
         numbers = {name: math.prod(shape) for name, shape in dims.items()}
+        quantised = {name for name, shape in dims.items() if _is_quantised(name, shape)}
+        plain = dims.keys() - quantised
         plain_bytes = sum(TensorType.F32.n_bytes(numbers[name]) for name in plain)
-        n_quantised = sum(n for name, n in numbers.items() if name not in plain)
         mixed_bytes = (self._file_bytes() or 0) - plain_bytes
-        if mixed_bytes <= 0 or not n_quantised:  # then not even those are known
+        if mixed_bytes <= 0 or not quantised:  # then not even those are known
             return {name: (shape, "mixed", 0) for name, shape in dims.items()}
+        bytes_each = self._bytes_each({name: numbers[name] for name in quantised}, mixed_bytes)
         return {
             name: (shape, "F32", TensorType.F32.n_bytes(numbers[name]))
             if name in plain
-            else (shape, "mixed", round(numbers[name] * mixed_bytes / n_quantised))
+            else (shape, "mixed", round(numbers[name] * bytes_each[is_expert_name(name)]))
             for name, shape in dims.items()
         }
+
+    def _bytes_each(self, numbers: Mapping[str, int], n_bytes: int) -> tuple[float, float]:
+        """Of a weight outside the experts, and of one within: those have the fewest bits."""
+        n_all = sum(numbers.values())
+        n_expert = sum(n for name, n in numbers.items() if is_expert_name(name))
+        even = n_bytes / n_all
+        counts = self._counts()
+        if not n_expert or n_expert == n_all or self._has_foreign(counts):
+            return even, even
+        n_tensors = n_left = sum(map(is_expert_name, numbers))
+        fewest = 0.0
+        for size, n in sorted((_bytes_of_one(TensorType[name]), n) for name, n in counts.items()):
+            n_taken = min(max(n, 0), n_left)
+            fewest, n_left = fewest + size * n_taken, n_left - n_taken
+        expert = fewest / n_tensors
+        other = (n_bytes - n_expert * expert) / (n_all - n_expert)
+        return (even, even) if n_left or other < expert else (other, expert)
 
     def _types(self, dims: Mapping[str, Dims]) -> Mapping[str, TensorType] | None:
         counts = self._counts()
@@ -216,6 +235,10 @@ class _Reader:
 def _is_quantised(name: str, shape: Dims) -> bool:
     is_matrix = len(shape) > 1 and name.endswith(".weight")
     return is_matrix and not any(part in name for part in ("ffn_gate_inp", "position_embd"))
+
+
+def _bytes_of_one(kind: TensorType) -> float:
+    return kind.n_bytes(kind.block_weights) / kind.block_weights
 
 
 def _fitting(name: str, shape: Dims, kind: TensorType) -> TensorType:

@@ -201,3 +201,37 @@ def test_gemma_3n_has_as_many_tensors_and_parameters_as_llama_cpp_prints(
 
     assert len(metadata.header.tensors) == n_tensors
     assert f"{ModelCard.from_header(metadata.header).n_params / 1e9:.2f} B" == printed
+
+
+def test_experts_of_a_mix_have_the_fewest_bits() -> None:
+    """DeepSeek-R1 in a mix of 1.58 bits: llama.cpp printed 35892.95 MiB for 16 of its layers."""
+    metadata = _read(
+        gguf_kv={
+            "deepseek2.block_count": 61,
+            "deepseek2.context_length": 163_840,
+            "deepseek2.embedding_length": 7168,
+            "deepseek2.feed_forward_length": 18_432,
+            "deepseek2.leading_dense_block_count": 3,
+            "deepseek2.attention.head_count": 128,
+            "deepseek2.attention.head_count_kv": 128,
+            "deepseek2.attention.key_length": 192,
+            "deepseek2.attention.value_length": 128,
+            "deepseek2.attention.q_lora_rank": 1536,
+            "deepseek2.attention.kv_lora_rank": 512,
+            "deepseek2.expert_count": 256,
+            "deepseek2.expert_used_count": 8,
+            "deepseek2.expert_shared_count": 1,
+            "deepseek2.expert_feed_forward_length": 2048,
+            "deepseek2.expert_gating_func": 2,
+            "deepseek2.vocab_size": 129_280,
+        },
+        tensor_types={
+            "f32": 361, "q4_K": 190, "q5_K": 116, "q6_K": 184, "iq2_xxs": 6, "iq1_s": 168,
+        },
+        file_bytes=int(130.60 * 2**30),
+    )  # fmt: skip
+
+    weights = WeightTable(ModelCard.from_header(metadata.header))
+
+    on_device = sum(weights.gpu_bytes(layer, 0) for layer in range(45, 61))
+    assert on_device / 2**20 == pytest.approx(35_892.95, rel=0.015)
