@@ -17,7 +17,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
@@ -119,6 +119,9 @@ class Source:
             self.n_streamed += 1
             yield piece
         self.is_over.set()
+
+    def listen(self, tell: Callable[[Event], None]) -> None:
+        """Nothing happens between replies."""
 
     def stop(self) -> None:
         """Nothing to stop."""

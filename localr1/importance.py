@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from localr1.chat.session import EngineLike
+from localr1.chat.engine import EngineLike
 from localr1.errors import DoesNotFitError, EngineRefusedError, UsageError
 from localr1.events import Event, Progress
 from localr1.launch import Launch

@@ -19,7 +19,8 @@ from backends.parameters import EngineParameters
 from backends.rpc import RpcServer, what_leaves
 from localr1.attach import Attachment, DocumentWish, attach, plan_conversation, require_room
 from localr1.calibration.here import known_here
-from localr1.chat.session import ChatSession, EngineLike, OpenedModel, SessionOptions
+from localr1.chat.engine import EngineLike
+from localr1.chat.session import ChatSession, OpenedModel, SessionOptions
 from localr1.errors import DoesNotFitError, EngineDiedError, EngineError
 from localr1.events import Event, Load, Notice, Progress
 from localr1.load_check import LoadCheck

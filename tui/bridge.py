@@ -30,6 +30,9 @@ class Bridge:
         self._events: SimpleQueue[Event | None] = SimpleQueue()
         self._n_running = 0
         self._error_code = ""
+        self.on_news: Callable[[], object] = lambda: None
+        """Called, from any thread, when there is something to drain although nothing runs."""
+        conversation.listen(self._hear)
         self.exit_code = 0
         """What the last load or reply stands for; the program's, when it ends now."""
 
@@ -84,6 +87,10 @@ class Bridge:
             self._events.put(End(state=EndState.FAILED, reason="error"))
         finally:
             self._events.put(None)
+
+    def _hear(self, event: Event) -> None:
+        self._events.put(event)
+        self.on_news()
 
     def _note(self, event: Event) -> None:
         if isinstance(event, Error):

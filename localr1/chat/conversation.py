@@ -7,7 +7,7 @@ thread between events; `stop` may be called from any other thread. None of them 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from localr1.events import Event
@@ -37,6 +37,13 @@ class Conversation(Protocol):
 
     def stop(self) -> None:
         """Stop the reply that is running; its `ask` ends within 100 ms. Thread-safe."""
+        ...
+
+    def listen(self, tell: Callable[[Event], None]) -> None:
+        """Let `tell` have what happens between replies: an `error` when the engine has ended.
+
+        It is called from another thread. The next `ask` starts the engine again.
+        """
         ...
 
     def clear(self) -> None:

@@ -15,10 +15,10 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
 from backends.errors import BackendError
 from localr1.chat.attachments import with_documents
+from localr1.chat.engine import EngineLike, EngineWatch
 from localr1.chat.prompt import BuiltPrompt, Exchange, PromptBuilder
 from localr1.chat.reply import Reply
 from localr1.chat.sampling import merge_sampling
@@ -33,27 +33,6 @@ from localr1.worker.protocol import FrameError
 from quant.errors import QuantError
 
 _EXPLAINED = (LocalR1Error, BackendError, QuantError)
-
-
-class EngineLike(Protocol):
-    """What a session needs of an engine; `localr1.worker.host.Engine` is the real one."""
-
-    @property
-    def is_alive(self) -> bool:
-        """False once requests make no sense any more."""
-        ...
-
-    def generate(self, wanted: GenerateRequest, /) -> Iterator[GenerationFrame]:
-        """Stream one reply; closing the iterator cancels it."""
-        ...
-
-    def cancel(self) -> None:
-        """Stop the reply that runs, if one does. Thread-safe."""
-        ...
-
-    def close(self) -> None:
-        """End the engine."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +94,7 @@ class ChatSession:
         self._history: list[Exchange] = []
         self._stopping = threading.Event()
         self._is_closed = False
+        self._watch = EngineWatch()
 
     @property
     def title(self) -> str:
@@ -140,6 +120,10 @@ class ChatSession:
         if opened is not None:
             opened.engine.cancel()
 
+    def listen(self, tell: Callable[[Event], None]) -> None:
+        """Tell of what happens between replies: the engine has ended. From another thread."""
+        self._watch.tell = tell
+
     def clear(self) -> None:
         """Forget the history; a reply that is running will not enter the new one."""
         self._history = []
@@ -154,7 +138,7 @@ class ChatSession:
     def _stamped(self, events: Generator[Event, None, object]) -> Iterator[Event]:
         """The events with the time since now; closing this closes them."""
         started_s = self._clock()
-        with contextlib.closing(events):
+        with self._watch.request(), contextlib.closing(events):
             for event in events:
                 yield dataclasses.replace(event, t=self._clock() - started_s)
 
@@ -178,6 +162,7 @@ class ChatSession:
             yield End(state=EndState.CANCELLED, reason="cancelled")
             return False
         self._opened = opened
+        self._watch.follow(opened.engine)
         self._builder = PromptBuilder(
             opened.chat_template,
             opened.report,
@@ -268,6 +253,7 @@ class ChatSession:
 
     def _drop_engine(self) -> None:
         opened, self._opened = self._opened, None
+        self._watch.follow(None)
         if opened is not None:
             opened.engine.close()
 

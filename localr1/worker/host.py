@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import sys
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from backends.errors import LlamaMissingError
 from backends.parameters import EngineParameters
 from backends.probe import install_command
 from backends.rpc import RpcServer, greet
+from localr1.errors import EngineDiedError
 from localr1.worker.dialogue import Dialogue, Reply
 from localr1.worker.frames import (
     EngineInfo,
@@ -180,6 +181,10 @@ class Engine:
     def cancel(self) -> None:
         """Stop the request that runs, if any. Thread-safe, and safe at any time."""
         self._dialogue.cancel()
+
+    def when_ended(self, tell: Callable[[EngineDiedError], None]) -> None:
+        """Call `tell` when the child ends unasked, from another thread; at once if it has."""
+        self._child.when_ended(tell)
 
     def close(self) -> None:
         """End the child. Safe to call twice."""

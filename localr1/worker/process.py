@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from localr1.worker.channel import Channel
 from localr1.worker.death import explain_death
 from localr1.worker.environment import child_environment
 from localr1.worker.protocol import PROTOCOL_VERSION, FrameError, Message
-from localr1.worker.vitals import LOOK_S, StallWatch
+from localr1.worker.vitals import LOOK_S, StallWatch, is_stopped
 
 _PACKAGE_ROOT = Path(localr1.__file__).resolve().parent.parent
 _LOG_TAIL_BYTES = 64 * 1024
@@ -104,6 +104,11 @@ class ChildProcess:
         return self._life.pid
 
     @property
+    def returncode(self) -> int | None:
+        """How the process ended, negative for a signal; None while it runs."""
+        return self._life.returncode
+
+    @property
     def is_alive(self) -> bool:
         """True while the process runs and nothing is known to be wrong with it."""
         return self._death is None and not self._is_closed and not self._life.ended.is_set()
@@ -146,6 +151,15 @@ class ChildProcess:
                 raise self.give_up()
         return message
 
+    def when_ended(self, tell: Callable[[EngineDiedError], None]) -> None:
+        """Call `tell` when the child ends unasked, from another thread; at once if it has."""
+
+        def explain() -> None:
+            if not self._is_closed:
+                tell(self._death or self._declare(self._life.returncode))
+
+        self._life.when_ended(explain)
+
     def give_up(self) -> EngineDiedError:
         """Kill a child that no longer works and return the error that says so."""
         self.kill()
@@ -165,7 +179,8 @@ class ChildProcess:
     def close(self, *, grace_s: float = 3.0) -> None:
         """Ask the child to leave, then make it leave. Safe to call twice, from any thread.
 
-        SIGTERM comes before SIGKILL: a killed Metal process can leak wired memory.
+        SIGTERM comes before SIGKILL: a killed Metal process can leak wired memory. A stopped child
+        hears nothing until it is continued, and is then ended at once.
         """
         with self._close_lock:
             if self._is_closed:
@@ -180,9 +195,10 @@ class ChildProcess:
         if not self._life.ended.is_set():
             with contextlib.suppress(EOFError, TimeoutError):
                 self._channel.send({"type": "close"}, timeout_s=0.1)
-            if self._life.ended.wait(grace_s):
+            if not is_stopped(self.pid) and self._life.ended.wait(grace_s):
                 return
             self._life.signal(signal.SIGTERM)
+            self._life.signal(signal.SIGCONT)
             if not self._life.ended.wait(grace_s):
                 self.kill()
 
@@ -232,6 +248,8 @@ class _Life:
         self._command = [sys.executable, "-P", "-m", module, str(socket_fd), str(os.getpid())]
         self._descriptors = (socket_fd, log_fd)
         self._started = threading.Event()
+        self._end_lock = threading.Lock()
+        self._at_end: Callable[[], None] | None = None
         threading.Thread(target=self._run, name=f"life of {module}", daemon=True).start()
         self._started.wait()
         if self._failure is not None:
@@ -257,7 +275,19 @@ class _Life:
         finally:
             self._started.set()
         self.returncode = process.wait()
-        self.ended.set()
+        with self._end_lock:
+            self.ended.set()
+            at_end = self._at_end
+        if at_end is not None:
+            at_end()
+
+    def when_ended(self, tell: Callable[[], None]) -> None:
+        """Call `tell` on this thread once the process has been reaped; here if it has been."""
+        with self._end_lock:
+            self._at_end = tell
+            has_ended = self.ended.is_set()
+        if has_ended:
+            tell()
 
     def signal(self, number: int) -> None:
         """Signal the child's process group, unless it has been reaped."""

@@ -67,6 +67,14 @@ def resident_bytes(pid: int) -> int:
         return 0
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process has been stopped by a signal, so that it hears no other one."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except psutil.Error:
+        return False
+
+
 def memory_now(pid: int) -> MemoryNow | None:
     """A look at the machine and at a process; None if the process is gone."""
     try:

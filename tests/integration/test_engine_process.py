@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from localr1.errors import EngineDiedError, EngineStartError
 from localr1.worker.process import ChildProcess
+from localr1.worker.vitals import is_stopped
 
 _MODULE = "tests.support.scripted_child"
 _REPLY_S = 20.0
@@ -125,6 +127,47 @@ def test_deaf_child_is_killed_on_close() -> None:
     child.close(grace_s=0.05)
 
     assert not psutil.pid_exists(child.pid)
+
+
+def test_stopped_child_is_ended_on_close_without_waiting_for_it(child: ChildProcess) -> None:
+    os.kill(child.pid, signal.SIGSTOP)
+    while not is_stopped(child.pid):
+        os.sched_yield()
+
+    child.close(grace_s=_REPLY_S)
+
+    # a child that is waited for in vain is killed
+    assert child.returncode == -signal.SIGTERM
+
+
+def test_end_of_the_child_is_told_without_being_asked_for() -> None:
+    told: queue.SimpleQueue[EngineDiedError] = queue.SimpleQueue()
+    with closing(_start()) as child:
+        child.when_ended(told.put)
+
+        os.kill(child.pid, signal.SIGKILL)
+
+        assert "SIGKILL" in told.get(timeout=_REPLY_S).message
+
+
+def test_child_that_has_ended_is_told_at_once(child: ChildProcess) -> None:
+    died = _death_after(child, {"type": "exit", "code": 3})
+    told: list[EngineDiedError] = []
+
+    child.when_ended(told.append)
+
+    assert told == [died]
+
+
+def test_close_is_no_news() -> None:
+    told: list[EngineDiedError] = []
+    child = _start()
+    child.when_ended(told.append)
+
+    child.close()
+
+    assert child.returncode == 0
+    assert told == []
 
 
 def test_close_twice_is_harmless(child: ChildProcess) -> None:

@@ -12,7 +12,7 @@ thinking, `cancelled` in the answer.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from localr1.events import (
@@ -117,6 +117,7 @@ class FakeConversation:
         self.n_stops = 0
         self.n_clears = 0
         self.is_closed = False
+        self.tell: Callable[[Event], None] = lambda _event: None
         self._turns = [list(turn) for turn in turns]
         self._opening = opening
         self._gate: Gate | None = None
@@ -141,6 +142,10 @@ class FakeConversation:
         gate = self._gate
         if gate is not None:
             gate.open()
+
+    def listen(self, tell: Callable[[Event], None]) -> None:
+        """Keep it, for the test to call."""
+        self.tell = tell
 
     def clear(self) -> None:
         """Count it."""

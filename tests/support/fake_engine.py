@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from localr1.chat.session import OpenedModel
-from localr1.errors import LocalR1Error
+from localr1.errors import EngineDiedError, LocalR1Error
 from localr1.events import Event, Load, Notice, Progress
 from localr1.worker.frames import (
     GenerateRequest,
@@ -99,6 +99,7 @@ class FakeEngine:
     def __post_init__(self) -> None:
         self._cancelled = threading.Event()
         self._gate: Gate | None = None
+        self._tell: Callable[[EngineDiedError], None] = lambda _error: None
 
     @property
     def is_alive(self) -> bool:
@@ -165,6 +166,14 @@ class FakeEngine:
         self._cancelled.set()
         if self._gate is not None:
             self._gate.open()
+
+    def when_ended(self, tell: Callable[[EngineDiedError], None], /) -> None:
+        self._tell = tell
+
+    def end(self, message: str) -> None:
+        """Die without being asked."""
+        self.is_closed = True
+        self._tell(EngineDiedError(message))
 
     def close(self) -> None:
         self.is_closed = True

@@ -14,6 +14,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
+from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
 
@@ -40,6 +41,9 @@ class ThinkingMode(StrEnum):
 
 class ChatScreen(Screen[None]):
     """Thinking and answer, the prompt, the status line."""
+
+    class News(Message):
+        """Something happened although nothing runs."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
 
@@ -68,8 +72,13 @@ class ChatScreen(Screen[None]):
     def on_mount(self) -> None:
         """Load the model while the prompt can already be used."""
         self._frames = self.set_interval(_FRAME_S, self._frame, pause=True)
+        self.bridge.on_news = lambda: self.post_message(self.News())
         self.prompt.focus()
         self.bridge.open()
+        self._wake()
+
+    def on_chat_screen_news(self) -> None:
+        """Draw what happened between replies."""
         self._wake()
 
     def on_resize(self) -> None:

@@ -8,6 +8,7 @@ from localr1.events import (
     Answer,
     End,
     EndState,
+    Error,
     Notice,
     Phase,
     PhaseName,
@@ -267,5 +268,23 @@ def test_clear_is_refused_while_a_reply_runs() -> None:
         assert "hm" in driver.thinking_text
         gate.open()
         await driver.until_idle()
+
+    drive(conversation, scenario)
+
+
+def test_engine_that_ends_while_nobody_asks_is_shown_at_once() -> None:
+    conversation = FakeConversation([reply(answer="36")])
+
+    async def scenario(driver: Driver) -> None:
+        await driver.until_idle()
+        conversation.tell(Error(code="engine_died", message="ended by SIGKILL", hint="ask again"))
+        await driver.until(lambda: "ended by SIGKILL" in driver.answer_text)
+
+        assert "ask again" in driver.answer_text
+        assert "failed" in driver.status_text
+        await driver.send("hi")
+        await driver.until(lambda: conversation.asked == ["hi"])
+        await driver.until_idle()
+        assert "ready" in driver.status_text
 
     drive(conversation, scenario)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partialmethod
 from typing import cast
 
@@ -70,6 +70,9 @@ class _Hung:
     def stop(self) -> None:
         self.is_stopping.set()
         self.is_released.wait()
+
+    def listen(self, tell: Callable[[Event], None]) -> None:
+        return
 
     def clear(self) -> None:
         return
