@@ -84,3 +84,15 @@ def test_llama_cpp_computes_the_logits_of_transformers(name: str, tmp_path: Path
 
     tolerance = _TOLERANCE.get(name, 3e-6) * golden["largest_logit"]
     assert logits[: len(golden["logits"])] == pytest.approx(golden["logits"], abs=tolerance)
+
+
+@pytest.mark.parametrize("name", [name for name in family_names() if name.startswith("gemma")])
+def test_gemmas_logits_differ_by_nothing_but_the_table_of_gelu(name: str, tmp_path: Path) -> None:
+    golden = read_family(name)
+    source = write_family(name, tmp_path, has_feed_forward=False)
+    convert(source, tmp_path / "wide.gguf", file_type="F32")
+
+    logits = llama_logits(tmp_path / "wide.gguf", PROMPT)
+
+    expected = golden["logits_without_feed_forward"]
+    assert logits[: len(expected)] == pytest.approx(expected, abs=3e-6 * golden["largest_logit"])

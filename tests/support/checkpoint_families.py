@@ -40,12 +40,15 @@ def read_family(name: str) -> dict[str, Any]:
     return golden
 
 
-def write_family(name: str, parent: Path) -> Path:
+def write_family(name: str, parent: Path, *, has_feed_forward: bool = True) -> Path:
     """The family's checkpoint in a directory of its own under `parent`."""
     golden = read_family(name)
     directory = parent / name
     write_family_files(directory, golden)
-    write_safetensors(directory / "model.safetensors", seeded_weights(golden))
+    weights = seeded_weights(golden)
+    if not has_feed_forward:
+        weights = without_feed_forward(weights)
+    write_safetensors(directory / "model.safetensors", weights)
     return directory
 
 
@@ -70,6 +73,16 @@ def seeded_weights(golden: dict[str, Any]) -> dict[str, StoredArray]:
             seed, shape, is_near_one=name.endswith("norm.weight") and not stores_distance_from_one
         )
         for seed, (name, shape) in enumerate(golden["shapes"].items())
+    }
+
+
+def without_feed_forward(weights: dict[str, StoredArray]) -> dict[str, StoredArray]:
+    """The same weights, but that nothing comes out of the feed-forward part."""
+    return {
+        name: StoredArray(stored.dtype, stored.shape, bytes(len(stored.data)))
+        if name.endswith("mlp.down_proj.weight")
+        else stored
+        for name, stored in weights.items()
     }
 
 
