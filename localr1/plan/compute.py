@@ -57,12 +57,12 @@ def split_compute_bytes(
     return scheduled_bytes(graph, layout, alignments)
 
 
-def layout_of(card: ModelCard, alike: Sequence[int], split: Split) -> Layout:
-    """The layout of a model that is split so, shortened.
+def layout_of(card: ModelCard, alike: Sequence[int], split: Split, on_gpus: range) -> Layout:
+    """The layout of a model that is split so, shortened; `on_gpus` are the layers on any GPU.
 
     `alike` is what `first_alike` says: a few layers stand in for all of one kind in one place.
     """
-    host, start = len(split.layers), card.n_layer + 1 - split.n_gpu_layers
+    host, start = len(split.layers), on_gpus.start
     chosen = [LayerPlaces(layer, host, host) for layer in _enough(card, alike[:start])]
     for place, n in enumerate(split.layers):
         end = start + n
@@ -74,7 +74,8 @@ def layout_of(card: ModelCard, alike: Sequence[int], split: Split) -> Layout:
             kinds = alike[layers.start : layers.stop]
             chosen += [LayerPlaces(layer, place, experts) for layer in _enough(card, kinds)]
         start = end
-    output = max((place for place, n in enumerate(split.layers) if n), default=host)
+    used = [place for place, n in enumerate(split.layers) if n]
+    output = used[-1] if card.n_layer in on_gpus else host
     return Layout(tuple(chosen), output, host)
 
 
