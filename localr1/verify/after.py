@@ -12,8 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-import psutil
-
+from backends.machine import Machine, usable_memory
 from localr1.errors import EngineError, EngineRefusedError, OutputDamagedError
 from localr1.events import Progress
 from localr1.units import GIB, format_bytes
@@ -146,7 +145,7 @@ def _obstacle(source: Source, plan: Blueprint, reference: TensorType) -> str:
     """Why this machine cannot run source and result side by side; empty if it can."""
     n_source_bytes = reference.n_bytes(plan.n_params)
     n_needed = n_source_bytes + plan.n_bytes + _SPARE_BYTES
-    n_available = psutil.virtual_memory().available
+    n_available = usable_memory(Machine()).available_bytes
     if n_needed > n_available:
         return (
             f"running source and result takes {format_bytes(n_needed)} of memory, "
