@@ -31,3 +31,7 @@ class Device:
     free_bytes: int
     is_unified: bool = False
     """True where CPU and device share one memory (Apple silicon, integrated GPUs)."""
+    buffer_bytes: int | None = None
+    """What llama.cpp puts into one buffer at most, a larger tensor apart; None is any size."""
+    max_alloc_bytes: int | None = None
+    """The largest single buffer that the driver gives; None if no limit is known."""

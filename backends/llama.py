@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from backends.allocation_limits import allocation_limits
 from backends.cache_types import cache_type
 from backends.device import Device, DeviceKind
 from backends.errors import DeviceNotFoundError, LlamaMissingError, LlamaRefusedError
@@ -189,6 +190,9 @@ class Llama:
             # ggml knows of no container, and calls all memory free (ggml/src/ggml-cpu/ggml-cpu.cpp)
             memory = usable_memory(Machine())
             total.value, free.value = memory.total_bytes, memory.available_bytes
+        buffer_type = self._ggml.ggml_backend_dev_buffer_type(handle)
+        max_size = self._ggml.ggml_backend_buft_get_max_size(buffer_type)
+        buffer_bytes, max_alloc_bytes = allocation_limits(kind, max_size, os.environ)
         return Device(
             name=self._name(handle),
             kind=kind,
@@ -197,6 +201,8 @@ class Llama:
             free_bytes=free.value,
             is_unified=kind is DeviceKind.METAL
             or self._ggml.ggml_backend_dev_type(handle) == _DEVICE_TYPE_IGPU,
+            buffer_bytes=buffer_bytes,
+            max_alloc_bytes=max_alloc_bytes,
         )
 
 
@@ -239,6 +245,8 @@ def _declare_registry(library: Any) -> Any:
         "ggml_backend_dev_type": (ctypes.c_int, [handle]),
         "ggml_backend_dev_memory": (None, [handle, ctypes.c_void_p, ctypes.c_void_p]),
         "ggml_backend_dev_backend_reg": (handle, [handle]),
+        "ggml_backend_dev_buffer_type": (handle, [handle]),
+        "ggml_backend_buft_get_max_size": (size, [handle]),
         "ggml_backend_reg_name": (ctypes.c_char_p, [handle]),
         "ggml_backend_reg_by_name": (handle, [ctypes.c_char_p]),
         "ggml_backend_reg_get_proc_address": (handle, [handle, ctypes.c_char_p]),

@@ -2,8 +2,9 @@
 
 The devices are the processor, and say that they have 3 and 1.5 GiB. Every load is planned with the
 same free memory, then made; llama.cpp's log gives the layers and buffers of each device. Each is
-made twice: with devices as RPC has them, and with devices that answer llama.cpp's scheduler as
-CUDA's do. Needs another environment, see docs/planner.md; LOCALR1_RPC_PYTHON names its Python.
+made three times: with devices as RPC has them, with such that answer llama.cpp's scheduler as
+CUDA's do, and with such that also want no buffer to be larger than 4 MiB, as Vulkan's want 1 GiB.
+Needs another environment, see docs/planner.md; LOCALR1_RPC_PYTHON names its Python.
 
     LOCALR1_RPC_PYTHON=.../bin/python python benchmarks/plan_rpc.py [MODEL.gguf ...]
 """
@@ -52,7 +53,12 @@ _SHAPES: dict[str, DenseShape | ExpertShape] = {
     "gpt-oss": ExpertShape(arch="gpt-oss", n_swa=128, n_layer=6),
     "deepseek2": ExpertShape(arch="deepseek2", n_layer=27, n_dense=1, n_ff_shared=256),
 }
-_DEVICES = {DeviceKind.RPC: "RPC", DeviceKind.CUDA: "as CUDA"}
+_DEVICES = (
+    # name, kind as the plan takes it, largest buffer
+    ("RPC", DeviceKind.RPC, None),
+    ("as CUDA", DeviceKind.CUDA, None),
+    ("in parts", DeviceKind.CUDA, 4 * MIB),
+)
 _SIZE = re.compile(r"(\S+) +(model|KV|compute|output) buffer size = +([\d.]+) MiB")
 _LAYER = re.compile(r"layer +(\d+) assigned to device (\w+)")
 _PURPOSES = ("model", "KV", "compute", "output")
@@ -91,11 +97,12 @@ def main() -> None:
     head = f"{'model':<28} {'devices':<8} {'loads':>5} {'other split':>12}"
     print(f"{head} {'weights':>10} {'KV':>9} {'compute':>16}")
     results: dict[str, dict[str, Any]] = {}
-    with tempfile.TemporaryDirectory() as directory, _servers(python) as endpoints:
+    with tempfile.TemporaryDirectory() as directory:
         made = [_write(Path(directory), name, shape) for name, shape in _SHAPES.items()]
         models = (*map(Path, sys.argv[1:]), *made)
-        for model, (kind, name) in product(models, _DEVICES.items()):
-            worst = _compare(python, endpoints, model, kind)
+        for model, (name, kind, buffer_bytes) in product(models, _DEVICES):
+            with _servers(python, buffer_bytes) as endpoints:
+                worst = _compare(python, endpoints, model, kind, buffer_bytes)
             results.setdefault(model.stem, {})[name] = {
                 "loads": worst.n_loads,
                 "other_splits": worst.n_other_splits,
@@ -114,14 +121,16 @@ def _write(directory: Path, name: str, shape: DenseShape | ExpertShape) -> Path:
     return write_dense(path, shape) if isinstance(shape, DenseShape) else write_experts(path, shape)
 
 
-def _compare(python: str, endpoints: list[str], model: Path, kind: DeviceKind) -> _Worst:
+def _compare(
+    python: str, endpoints: list[str], model: Path, kind: DeviceKind, buffer_bytes: int | None
+) -> _Worst:
     card = ModelCard.from_header(read_header(model))
     requests = list(_requests(card))
     worst = _Worst()
     for n_devices in (1, 2):
         used = endpoints[:n_devices]
         devices = [
-            Device(f"RPC{i}", kind, endpoint, n_bytes, n_bytes)
+            Device(f"RPC{i}", kind, endpoint, n_bytes, n_bytes, buffer_bytes=buffer_bytes)
             for i, (endpoint, n_bytes) in enumerate(zip(used, _CARDS_BYTES, strict=False))
         ]
         logs = _loads(python, used, model, requests, as_cards=kind is not DeviceKind.RPC)
@@ -201,12 +210,13 @@ def _size(device: DevicePlan, purpose: str) -> int:
 
 
 @contextmanager
-def _servers(python: str) -> Iterator[list[str]]:
+def _servers(python: str, buffer_bytes: int | None) -> Iterator[list[str]]:
     script = str(Path(__file__).with_name("rpc_devices.py"))
+    most = () if buffer_bytes is None else (buffer_bytes,)
     ports = [_free_port() for _ in _CARDS_BYTES]
     servers = [
         subprocess.Popen(
-            [python, script, "serve", str(port), str(n_bytes)],
+            [python, script, "serve", *map(str, (port, n_bytes, *most))],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

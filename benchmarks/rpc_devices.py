@@ -2,7 +2,8 @@
 
 Runs alone under an interpreter whose llama-cpp-python was built with GGML_RPC, which the project's
 own need not be; it imports nothing else. `serve PORT BYTES` serves the processor as a device with
-so much memory. `measure` reads one JSON object from stdin and answers with llama.cpp's log:
+so much memory, `serve PORT BYTES MOST` as one that wants no buffer to be larger than MOST.
+`measure` reads one JSON object from stdin and answers with llama.cpp's log:
 {"endpoints": [...], "as_cards": bool, "model": path, "requests": [{"n_gpu_layers", ...}]}. With
 `as_cards` the devices answer llama.cpp as CUDA's do where that decides who computes what: they
 borrow matrices of the host for long batches, and have a kind of host memory of their own. Buffers
@@ -25,12 +26,14 @@ _TYPE_IDS = {"f16": 1, "q4_0": 2, "q8_0": 8}
 _CPU = 0  # GGML_BACKEND_DEVICE_TYPE_CPU
 # places in `ggml_backend_device_i` (ggml-backend-impl.h)
 _GET_MEMORY, _GET_HOST_BUFFER_TYPE, _OFFLOAD_OP = 2, 7, 11
+_GET_MAX_SIZE = 3  # in `ggml_backend_buffer_type_i`
 _BORROWING_BATCH = 32  # `op_offload_min_batch_size` in ggml-cuda.cu
 
 _GetMemory = ctypes.CFUNCTYPE(
     None, ctypes.c_void_p, ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(ctypes.c_size_t)
 )
 _GetBufferType = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
+_GetMaxSize = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p)
 _OffloadOp = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_void_p)
 
 
@@ -53,12 +56,12 @@ class _Override(ctypes.Structure):
 def main() -> None:
     """Serve, or measure."""
     if sys.argv[1] == "serve":
-        _serve(int(sys.argv[2]), int(sys.argv[3]))
+        _serve(*map(int, sys.argv[2:]))
     else:
         json.dump(_measure(json.load(sys.stdin)), sys.stdout)
 
 
-def _serve(port: int, n_bytes: int) -> None:
+def _serve(port: int, n_bytes: int, most_bytes: int | None = None) -> None:
     def get_memory(_device: int, free: Any, total: Any) -> None:
         free[0] = total[0] = n_bytes
 
@@ -67,6 +70,9 @@ def _serve(port: int, n_bytes: int) -> None:
     device = ctypes.c_void_p(base.ggml_backend_dev_by_type(_CPU))
     callback = _GetMemory(get_memory)  # kept: it is called as long as the server runs
     _answer(device, _GET_MEMORY, callback)
+    max_size = _GetMaxSize(lambda _buffer_type: most_bytes)
+    if most_bytes is not None:
+        _answer(ctypes.c_void_p(_host_buffer_type()), _GET_MAX_SIZE, max_size)
     devices = (ctypes.c_void_p * 1)(device)
     _library("ggml-rpc").ggml_backend_rpc_start_server(
         f"127.0.0.1:{port}".encode(), None, ctypes.c_size_t(1), ctypes.c_size_t(1), devices

@@ -11,15 +11,16 @@ from dataclasses import replace
 
 from backends.cache_types import cache_type
 from localr1.model_facts.card import ModelCard
+from localr1.plan.chunks import memory
 from localr1.plan.decoder_graph import decoder_graph
 from localr1.plan.engine_version import casts_masks, gates_in_one_step
-from localr1.plan.graph import F32, peak_bytes
+from localr1.plan.graph import F32, Peak, peak_bytes
 from localr1.plan.graph_shape import GraphShape
 from localr1.plan.kv_cache import effective_ubatch, n_cells, n_rows_of_cells
 from localr1.plan.layer_tensors import layer_tensors
 from localr1.plan.offload import Split
 from localr1.plan.request import PlanRequest
-from localr1.plan.schedule import LayerPlaces, Layout, scheduled_bytes
+from localr1.plan.schedule import LayerPlaces, Layout, scheduled
 
 CPU_ALIGNMENT = 32  # TENSOR_ALIGNMENT in ggml/src/ggml-impl.h
 GPU_ALIGNMENT = 128  # ggml_backend_cuda_buffer_type_get_alignment
@@ -46,15 +47,22 @@ def staging_bytes(card: ModelCard, request: PlanRequest, n_ctx: int) -> int:
     return sum(tensor.n_bytes for tensor in inputs) + shape.n_tokens * card.n_embd * F32
 
 
-def split_compute_bytes(
-    card: ModelCard, request: PlanRequest, n_ctx: int, layout: Layout
-) -> tuple[int, ...]:
-    """Bytes of the compute buffers of a model that lies on several backends; the host's is last."""
+def split_compute_peaks(
+    card: ModelCard,
+    request: PlanRequest,
+    n_ctx: int,
+    layout: Layout,
+    buffer_bytes: Sequence[int | None],
+) -> tuple[Peak, ...]:
+    """The compute buffers of a model that lies on several backends; the host's is last.
+
+    `buffer_bytes` says of each GPU how large one buffer may be.
+    """
     graph = decoder_graph(
         card, _shape(card, request, n_ctx), layers=[at.layer for at in layout.layers]
     )
-    alignments = (*(GPU_ALIGNMENT,) * layout.host, CPU_ALIGNMENT)
-    return scheduled_bytes(graph, layout, alignments)
+    memories = [memory(GPU_ALIGNMENT, max_bytes) for max_bytes in buffer_bytes]
+    return scheduled(graph, layout, [*memories, memory(CPU_ALIGNMENT, None)])
 
 
 def layout_of(card: ModelCard, alike: Sequence[int], split: Split, on_gpus: range) -> Layout:

@@ -14,6 +14,7 @@ _SEPARATE_SEQUENCES = 5918  # pull request 14363, July 2025: each sequence has i
 _NO_PADDING = 6872  # pull request 16812, October 2025
 _PADDING_AGAIN = 6988  # pull request 17046, November 2025
 _GATES_IN_ONE_STEP = 5782  # pull request 14158, end of June 2025: one operation instead of two
+_CHUNKS = 6569  # pull request 15815, September 2025: compute buffers in several pieces
 _OUTPUT_FIRST = 7466  # pull request 18148, December 2025: the output layer goes to a GPU first
 _HALF_MASKS = 9200  # pull request 23764, end of May 2026: masks in half precision from the start
 _WINDOWED_CACHE = 5429  # pull request 13194, May 2025: small caches for sliding windows
@@ -66,3 +67,8 @@ def layers_on_gpus(n_gpu_layers: int, n_layer: int, build: int | None) -> range:
     is_older = build is not None and build < _OUTPUT_FIRST
     end = n_layer if is_older and 0 < n_gpu_layers <= n_layer else n_layer + 1
     return range(end - n_gpu_layers, end)
+
+
+def splits_compute_buffers(build: int | None) -> bool:
+    """Whether a compute buffer becomes several, where the backend wants none to be larger."""
+    return build is None or build >= _CHUNKS

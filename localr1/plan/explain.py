@@ -8,7 +8,7 @@ from localr1.plan.compare import Comparison
 from localr1.plan.hardware import Range
 from localr1.plan.memory_plan import DevicePlan, MemoryPlan, Speed, Stage, Verdict
 from localr1.terminal_text import safe_line
-from localr1.units import format_bytes, format_count
+from localr1.units import MIB, format_bytes, format_count
 
 _BAR_WIDTH = 40
 _STAGES = {
@@ -107,6 +107,9 @@ def _layers(place: DevicePlan, plan: MemoryPlan) -> str:
 
 def _verdict(plan: MemoryPlan) -> str:
     spare = format_bytes(plan.margin_bytes)
+    refusing = next((place for place in plan.places if place.too_large), None)
+    if refusing is not None and plan.margin_bytes >= 0:
+        return _refusal(refusing, plan)
     if plan.verdict is Verdict.DOES_NOT_FIT:
         stage = _STAGES[plan.failing_stage or Stage.FIRST_RUN]
         context = f"; {plan.max_ctx} tokens of context would fit" if plan.max_ctx else ""
@@ -120,6 +123,17 @@ def _verdict(plan: MemoryPlan) -> str:
     return (
         f"fits with {on_gpu}, {rest} on the processor, which is slower; {spare} to spare; {longest}"
     )
+
+
+def _refusal(place: DevicePlan, plan: MemoryPlan) -> str:
+    """There is room, but not for one thing at once."""
+    piece, limit_bytes = place.too_large, place.max_alloc_bytes
+    if piece is None or limit_bytes is None:
+        raise ValueError(f"{place.name} refuses nothing")
+    what = f"{safe_line(piece.what)} needs {piece.n_bytes / MIB:.0f} MiB in one piece"
+    context = f"; {plan.max_ctx} tokens of context would fit" if plan.max_ctx else ""
+    granted = f"the driver of {safe_line(place.name)} gives {limit_bytes / MIB:.0f} MiB at most"
+    return f"does not fit: {what}, {granted}{context}"
 
 
 def _speed(speed: Speed, verdict: Verdict) -> list[str]:

@@ -72,7 +72,7 @@ def _changes(solver: Solver, request: PlanRequest, now: Placement) -> Iterator[_
     # where the user said how much goes to a GPU that cannot hold it, the plan may choose
     given = ("--gpu-layers", request.n_gpu_layers), ("--cpu-moe", request.n_host_experts)
     options = " and ".join(name for name, value in given if value is not None)
-    if options and any(device.margin_bytes < 0 for device in now.devices):
+    if options and not all(device.fits for device in now.devices):
         yield with_request(
             f"without {options}",
             "speed: the processor does more",

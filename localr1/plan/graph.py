@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 F32 = 4
 F16 = 2
@@ -84,19 +85,40 @@ class _Use:
     place: int = 0
 
 
+class Peak(NamedTuple):
+    """What a backend needs to run a graph."""
+
+    n_bytes: int
+    largest_bytes: int
+    """The largest of the buffers that it is spread over; most are one buffer."""
+
+
 @dataclass(slots=True)
-class _Arena:
-    """Free blocks of one buffer, sorted by offset; the last one has no end."""
+class Arena:
+    """Free blocks of one buffer, sorted by offset; the last one has no end, unless one is given."""
 
     alignment: int
     peak_bytes: int = 0
     blocks: list[tuple[int, float]] = field(default_factory=lambda: [(0, math.inf)])
 
+    @property
+    def peak(self) -> Peak:
+        """How far it was ever filled."""
+        return Peak(self.peak_bytes, self.peak_bytes)
+
     def take(self, n_bytes: int) -> int:
-        """The smallest hole that is big enough, else the open end; the later one of equals."""
+        """The smallest hole that is big enough, else the open end."""
         size = self.padded(n_bytes)
+        hole = self.hole(size)
+        return self.put(len(self.blocks) - 1 if hole is None else hole, size)
+
+    def hole(self, size: int) -> int | None:
+        """The number of the smallest block but the last that is big enough; the later of equals."""
         holes = [(length, -i) for i, (_, length) in enumerate(self.blocks[:-1]) if length >= size]
-        i = -min(holes)[1] if holes else len(self.blocks) - 1
+        return -min(holes)[1] if holes else None
+
+    def put(self, i: int, size: int) -> int:
+        """Take the beginning of a block; returns where it is."""
         offset, length = self.blocks[i]
         if length == size:
             del self.blocks[i]
@@ -122,26 +144,35 @@ class _Arena:
         return -(-n_bytes // self.alignment) * self.alignment
 
 
+class Memory(Protocol):
+    """Where a backend keeps what it computes: one buffer, or several."""
+
+    @property
+    def peak(self) -> Peak: ...  # noqa: D102 - as `Arena` has it
+
+    def take(self, n_bytes: int) -> int: ...  # noqa: D102
+    def give_back(self, offset: int, size: int) -> None: ...  # noqa: D102
+    def padded(self, n_bytes: int) -> int: ...  # noqa: D102
+
+
 def peak_bytes(graph: Graph, alignment: int) -> int:
     """Bytes of the buffer in which ggml runs `graph` on one backend."""
-    return peaks_bytes(graph, (alignment,), {})[0]
+    return peaks(graph, (Arena(alignment),), {})[0].n_bytes
 
 
-def peaks_bytes(
-    graph: Graph, alignments: Sequence[int], place_of: Mapping[int, int]
-) -> tuple[int, ...]:
-    """Bytes of each backend's buffer; `place_of` goes from a tensor's id to its backend, else 0."""
-    walk = _Walk(graph, [_Arena(alignment) for alignment in alignments])
+def peaks(graph: Graph, arenas: Sequence[Memory], place_of: Mapping[int, int]) -> tuple[Peak, ...]:
+    """What each backend needs; `place_of` goes from a tensor's id to its backend, else 0."""
+    walk = _Walk(graph, arenas)
     for tensor in graph.inputs:
         walk.place(tensor, place_of.get(id(tensor), 0))
     for node in graph.nodes:
         walk.place(node, place_of.get(id(node), 0))
         walk.release_sources(node)
-    return tuple(arena.peak_bytes for arena in walk.arenas)
+    return tuple(arena.peak for arena in walk.arenas)
 
 
 class _Walk:
-    def __init__(self, graph: Graph, arenas: Sequence[_Arena]) -> None:
+    def __init__(self, graph: Graph, arenas: Sequence[Memory]) -> None:
         self.arenas = arenas
         self._uses: dict[int, _Use] = {}
         for node in graph.nodes:

@@ -39,6 +39,20 @@ class Stage(StrEnum):
     FIRST_RUN = "first_run"
 
 
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """One piece of memory that is asked for at once."""
+
+    stage: Stage
+    what: str
+    """The name of a tensor, or which cache or buffer."""
+    n_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """What `too_large` says of a device."""
+        return {"stage": self.stage.value, "what": self.what, "bytes": self.n_bytes}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DevicePlan:
     """What one device, or the host, is to hold."""
@@ -64,6 +78,10 @@ class DevicePlan:
     """Of these layers, how many have their experts in the machine's own memory."""
     corrections: tuple[Correction, ...] = ()
     """Sizes that earlier loads on this machine have changed."""
+    max_alloc_bytes: int | None = None
+    """The most that the driver gives at once; None if no limit is known."""
+    largest: tuple[Allocation, ...] = ()
+    """The largest allocation of each stage, where there is such a limit."""
 
     @property
     def held_layers(self) -> range:
@@ -84,6 +102,19 @@ class DevicePlan:
         return self.limit_bytes - self.need_bytes
 
     @property
+    def too_large(self) -> Allocation | None:
+        """The first allocation that the driver refuses, however much is free."""
+        limit_bytes = self.max_alloc_bytes
+        if limit_bytes is None:
+            return None
+        return next((piece for piece in self.largest if piece.n_bytes > limit_bytes), None)
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is room for everything, and every allocation is granted."""
+        return self.margin_bytes >= 0 and self.too_large is None
+
+    @property
     def failing_stage(self) -> Stage | None:
         """The first allocation that would fail."""
         weights_bytes = self.weights_bytes - self.unused_bytes
@@ -94,9 +125,10 @@ class DevicePlan:
             (Stage.FIRST_RUN, self.overhead_bytes[1]),
         )
         left_bytes = self.limit_bytes
+        refused = self.too_large
         for stage, n_bytes in stages:
             left_bytes -= n_bytes
-            if left_bytes < 0:
+            if left_bytes < 0 or (refused is not None and refused.stage is stage):
                 return stage
         return None
 
@@ -118,6 +150,8 @@ class DevicePlan:
             "layers": None if self.layers is None else list(self.layers),
             "expert_layers_on_host": self.expert_layers_on_host,
             "corrections": [correction.to_json() for correction in self.corrections],
+            "max_alloc_bytes": self.max_alloc_bytes,
+            "too_large": None if self.too_large is None else self.too_large.to_json(),
         }
 
 

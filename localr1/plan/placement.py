@@ -12,12 +12,18 @@ from functools import lru_cache, partial
 
 from backends.device import Device, DeviceKind
 from localr1.model_facts.card import ModelCard
+from localr1.plan.allocations import largest_allocations
 from localr1.plan.compute import output_bytes
 from localr1.plan.compute_buffers import ComputeBuffers
 from localr1.plan.corrected import corrected
 from localr1.plan.engine_version import layers_on_gpus
+from localr1.plan.graph import Peak
 from localr1.plan.hardware import HOST, Hardware
-from localr1.plan.kv_cache import kv_bytes_per_layer, state_bytes_per_layer
+from localr1.plan.kv_cache import (
+    cache_bytes_per_layer,
+    kv_bytes_per_layer,
+    state_bytes_per_layer,
+)
 from localr1.plan.memory_plan import DevicePlan
 from localr1.plan.offload import Split, best_split, fill_in_order, in_proportion
 from localr1.plan.request import PlanRequest
@@ -56,7 +62,7 @@ class Placement:
     @property
     def fits(self) -> bool:
         """Whether every place holds what it is given."""
-        return self.margin_bytes >= 0
+        return all(place.fits for place in self.places)
 
     @property
     def margin_bytes(self) -> int:
@@ -122,7 +128,7 @@ class Placer:
         for layers in reversed(ways) if self._hardware.has_faster_gpu else ways:
             if layers is not None:
                 split = Split(tuple(layers), n_host_experts)
-                if all(device.margin_bytes >= 0 for device in self._devices(n_ctx, split)):
+                if all(device.fits for device in self._devices(n_ctx, split)):
                     return split
         return None
 
@@ -153,17 +159,17 @@ class Placer:
     def _devices(self, n_ctx: int, split: Split) -> tuple[DevicePlan, ...]:
         devices: list[DevicePlan] = []
         start = self._on_gpus(split.n_gpu_layers).start
-        sizes = self._compute.sizes(n_ctx, split)
-        for gpu, n_layers, n_bytes in zip(self._hardware.gpus, split.layers, sizes, strict=False):
+        peaks = self._compute.peaks(n_ctx, split)
+        for gpu, n_layers, peak in zip(self._hardware.gpus, split.layers, peaks, strict=False):
             if n_layers:
                 layers = range(start, start + n_layers)
-                device = self._device(gpu, layers, n_ctx, split, n_bytes)
+                device = self._device(gpu, layers, n_ctx, split, peak)
                 devices.append(self._corrected(device))
                 start += n_layers
         return tuple(devices)
 
     def _device(
-        self, gpu: Device, layers: range, n_ctx: int, split: Split, compute_bytes: int
+        self, gpu: Device, layers: range, n_ctx: int, split: Split, compute: Peak
     ) -> DevicePlan:
         if self._is_mapped_by(gpu):
             # Metal uses the mapped file itself, with whatever lies between these tensors
@@ -181,13 +187,23 @@ class Placer:
             weights_bytes=weights_bytes,
             kv_bytes=_of_layers(self._kv_bytes(n_ctx), layers),
             recurrent_bytes=_of_layers(self._state_bytes, layers),
-            compute_bytes=compute_bytes,
+            compute_bytes=compute.n_bytes,
             output_bytes=0,
             overhead_bytes=self._driver_bytes(gpu),
             layers=(layers[0], layers[-1]),
             expert_layers_on_host=sum(
                 layer in layers and layer < split.n_host_experts
                 for layer in self.weights.expert_layers
+            ),
+            max_alloc_bytes=gpu.max_alloc_bytes,
+            largest=()
+            if gpu.max_alloc_bytes is None
+            else largest_allocations(
+                self.weights.of_gpu(layers, split.n_host_experts),
+                layers,
+                caches=cache_bytes_per_layer(self._card, self._request, n_ctx),
+                states=self._state_bytes,
+                compute_bytes=compute.largest_bytes,
             ),
         )
 

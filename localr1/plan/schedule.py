@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from localr1.plan.graph import Graph, Tensor, peaks_bytes
+from localr1.plan.graph import Graph, Memory, Peak, Tensor, peaks
 
 N_PIPELINE_COPIES = 4  # GGML_SCHED_MAX_COPIES
 
@@ -46,17 +46,19 @@ class Layout:
     """The backend that takes over what is done with the host's weights (`offload_op`)."""
     borrows_products_only: bool = False
     """It leaves sums and norms to the host, as Metal does."""
+    most_borrowed_bytes: float = math.inf
+    """Vulkan takes over nothing with a weight that is larger than one buffer may be."""
     keeps_norms: bool = False
     """Norms run where their layer lies, whatever is next to them."""
 
 
-def scheduled_bytes(graph: Graph, layout: Layout, alignments: Sequence[int]) -> tuple[int, ...]:
-    """Bytes of the compute buffer of each backend; `graph` is used up."""
+def scheduled(graph: Graph, layout: Layout, memories: Sequence[Memory]) -> tuple[Peak, ...]:
+    """The compute buffer of each backend; `graph` is used up."""
     homes = _Homes(layout)
     places = _places(graph, layout, homes)
     n_copies = N_PIPELINE_COPIES if layout.is_pipelined else 1
     _Copies(graph, places, homes, n_copies).insert()
-    return peaks_bytes(graph, alignments, places)
+    return peaks(graph, memories, places)
 
 
 class _Homes:
@@ -87,8 +89,8 @@ class _Homes:
         return borrower
 
     def _is_borrowed(self, node: Tensor, weight: Tensor) -> bool:
-        if node.step == 0:
-            return False  # rows of the embedding are looked up where it lies
+        if node.step == 0 or weight.n_bytes > self._layout.most_borrowed_bytes:
+            return False  # rows of the embedding, step 0, are looked up where it lies
         if node.may_overwrite:  # a sum or a norm
             n_rows = math.prod(node.dims[1:])
             return n_rows >= LONG_BATCH and not self._layout.borrows_products_only

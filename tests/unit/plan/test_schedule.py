@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from localr1.plan.graph import Graph, Tensor
+from localr1.plan.graph import Arena, Graph, Tensor
 from localr1.plan.graph_nodes import WEIGHT, normed, overwrite, projected
-from localr1.plan.schedule import LayerPlaces, Layout, scheduled_bytes
+from localr1.plan.schedule import LayerPlaces, Layout, scheduled
 
 _KIB = 1024
 _DIMS = (256,)  # one KiB
@@ -33,7 +33,8 @@ def _two_layers() -> Graph:
 
 
 def _sizes(graph: Graph, layout: Layout) -> list[int]:
-    n_bytes = scheduled_bytes(graph, layout, (32,) * (layout.host + 1))
+    memories = [Arena(32) for _ in range(layout.host + 1)]
+    n_bytes = [peak.n_bytes for peak in scheduled(graph, layout, memories)]
     assert all(size % _KIB == 0 for size in n_bytes)
     return [size // _KIB for size in n_bytes]
 
