@@ -171,7 +171,9 @@ class AttentionGraph:
             n_fused = math.prod(heads) + n_kv * (heads[0] + card.head_dim_v[i_layer])
             flat = self._biased(i_layer, "attn_qkv", states, n_fused)
         else:
-            flat = self._biased(i_layer, "attn_q", states, layer["attn_q.weight"][1])
+            # of other kinds of attention, like that of old DeepSeek files, only the sizes are known
+            width = layer.get("attn_q.weight", (0, math.prod(heads)))[1]
+            flat = self._biased(i_layer, "attn_q", states, width)
             gate = flat if flat.dims[0] == 2 * math.prod(heads) else None
         return self._placed(i_layer, self._normed_heads(i_layer, "attn_q", flat, heads)), gate
 

@@ -235,3 +235,32 @@ def test_experts_of_a_mix_have_the_fewest_bits() -> None:
 
     on_device = sum(weights.gpu_bytes(layer, 0) for layer in range(45, 61))
     assert on_device / 2**20 == pytest.approx(35_892.95, rel=0.015)
+
+
+def test_old_files_of_deepseek_are_planned_too() -> None:
+    """Their attention is unfolded; llama.cpp printed 19200 MiB of KV for V2.5 and 4096 tokens."""
+    metadata = _read(
+        gguf_kv={
+            "deepseek2.block_count": 60,
+            "deepseek2.context_length": 163_840,
+            "deepseek2.embedding_length": 5120,
+            "deepseek2.feed_forward_length": 12_288,
+            "deepseek2.leading_dense_block_count": 1,
+            "deepseek2.attention.head_count": 128,
+            "deepseek2.attention.head_count_kv": 128,
+            "deepseek2.attention.key_length": 192,
+            "deepseek2.attention.value_length": 128,
+            "deepseek2.attention.q_lora_rank": 1536,
+            "deepseek2.attention.kv_lora_rank": 512,
+            "deepseek2.expert_count": 160,
+            "deepseek2.expert_used_count": 6,
+            "deepseek2.expert_feed_forward_length": 1536,
+            "deepseek2.vocab_size": 102_400,
+        },
+    )
+    card = ModelCard.from_header(metadata.header)
+
+    plan = make_plan(card, PlanRequest(n_ctx=4096, flash_attn="off"), (), _HOST, with_fixes=False)
+
+    assert plan.host.kv_bytes == 19_200 * 2**20
+    assert plan.host.compute_bytes / 2**20 == pytest.approx(1174.01, rel=0.1)
