@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from localr1.model_facts.card import ModelCard
 from localr1.plan.kv_cache import padded_cells
 from localr1.plan.memory_plan import Fix, MemoryPlan, Verdict
+from localr1.plan.prompt_attention import slowdown
 from localr1.plan.request import PlanRequest
 
 PROMPT_TOKENS = 256
@@ -146,7 +147,8 @@ def _reading_s(plan: MemoryPlan, need: DocumentNeed) -> tuple[float, float] | No
         return None
     slow, fast = speed.prefill_tokens_per_s
     n_tokens = need.n_document + need.n_prompt
-    return n_tokens / fast, n_tokens / slow
+    n_short = n_tokens * slowdown(plan.card, n_tokens)
+    return n_short / fast, n_short / slow
 
 
 class _Search:
