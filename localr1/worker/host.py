@@ -67,7 +67,7 @@ class Engine:
         )
         try:
             engine = cls(child, from_json(EngineInfo, dict(child.facts)))
-            engine._connect(rpc_servers)
+            engine.connect(rpc_servers)
         except FrameError as exc:
             error = child.reject(str(exc))
             child.close()
@@ -77,7 +77,12 @@ class Engine:
             raise
         return engine
 
-    def _connect(self, servers: Sequence[RpcServer]) -> None:
+    def connect(self, servers: Sequence[RpcServer]) -> None:
+        """Use the devices of these servers, too, and name them in `info`.
+
+        Raises: RpcServerError or EngineDiedError for what is wrong with a server,
+        LlamaMissingError for a llama.cpp that cannot use any.
+        """
         if not servers:
             return
         if not self.info.supports_rpc:

@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import socket
 import struct
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -12,29 +9,13 @@ import pytest
 from backends.errors import RpcServerError, UnsupportedParametersError
 from backends.rpc import RpcServer, buffer_names, greet, parse_server
 from tests.support.fake_llama import CPU, CUDA0, RPC0, RPC1
-
-_HELLO = b"\x0e" + struct.pack("<Q", 24) + bytes(24)
-_VERSION_7 = struct.pack("<Q", 28) + bytes([7, 0, 0, 0]) + bytes(24)
-
-
-@contextmanager
-def _server(answer: Callable[[socket.socket], None]) -> Iterator[RpcServer]:
-    """Takes one client and answers it."""
-
-    def serve() -> None:
-        client, _ = listener.accept()
-        with client:
-            answer(client)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield RpcServer("127.0.0.1", listener.getsockname()[1])
-        thread.join()
-
-
-def _receive_hello(client: socket.socket) -> bytes:
-    return client.recv(len(_HELLO), socket.MSG_WAITALL)
+from tests.support.rpc_servers import (
+    HELLO,
+    VERSION_7,
+    deserted_server,
+    receive_hello,
+    rpc_server,
+)
 
 
 @pytest.mark.parametrize(
@@ -66,25 +47,24 @@ def test_server_that_answers_in_pieces_is_there() -> None:
     heard: list[bytes] = []
 
     def answer(client: socket.socket) -> None:
-        heard.append(_receive_hello(client))
-        for byte in _VERSION_7:
+        heard.append(receive_hello(client))
+        for byte in VERSION_7:
             client.sendall(bytes([byte]))
 
-    with _server(answer) as server:
+    with rpc_server(answer) as server:
         greet(server)
 
-    assert heard == [_HELLO]
+    assert heard == [HELLO]
 
 
 def test_port_without_a_server_is_refused() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    server = deserted_server()
 
     with pytest.raises(RpcServerError, match="nothing listens there") as caught:
-        greet(RpcServer("127.0.0.1", port))
+        greet(server)
 
     assert caught.value.exit_code == 5
-    assert str(port) in caught.value.hint
+    assert str(server.port) in caught.value.hint
 
 
 def test_server_that_is_busy_with_another_client_is_not_waited_for() -> None:
@@ -99,16 +79,16 @@ def test_server_that_is_busy_with_another_client_is_not_waited_for() -> None:
 
 @pytest.mark.parametrize(
     "reply",
-    [b"", b"HTTP/1.0 400 Bad Request\r\n", _VERSION_7[:-1], struct.pack("<Q", 2**63)],
+    [b"", b"HTTP/1.0 400 Bad Request\r\n", VERSION_7[:-1], struct.pack("<Q", 2**63)],
     ids=["older version", "web server", "cut off", "absurd size"],
 )
 def test_what_is_no_such_server_is_told_apart(reply: bytes) -> None:
     def answer(client: socket.socket) -> None:
-        _receive_hello(client)
+        receive_hello(client)
         client.sendall(reply)
 
     with (
-        _server(answer) as server,
+        rpc_server(answer) as server,
         pytest.raises(RpcServerError, match="does not answer as one") as caught,
     ):
         greet(server)
