@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from backends.device import Device, DeviceKind
-from localr1.calibration.measure import last_measured
+from localr1.calibration.measure import last_measured, measure_roughly
 from localr1.hardware.apple import macos_of, working_set_bytes
 from localr1.hardware.catalogue import profiles
 from localr1.hardware.efficiency import sheet_rate
@@ -16,10 +16,17 @@ from localr1.plan.hardware import HOST, Known
 from localr1.plan.ledger import factors_at, places
 
 
-def known_here(devices: Collection[Device], llama_cpp_python: str) -> dict[str, Known]:
-    """Rates of the devices that could be told, and what earlier loads teach; by their names."""
+def known_here(
+    devices: Collection[Device], llama_cpp_python: str, *, measures: bool = False
+) -> dict[str, Known]:
+    """Rates of the devices that could be told, and what earlier loads teach; by their names.
+
+    With `measures` the processor is measured roughly, if nobody measured it before.
+    """
     known = {}
     measured = last_measured(llama_cpp_python)
+    if measured is None and measures:
+        measured = measure_roughly(llama_cpp_python)
     if measured is not None:
         known[HOST] = Known(rate=measured.rate())
     for device in devices:

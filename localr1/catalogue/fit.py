@@ -16,10 +16,11 @@ from localr1.catalogue.header import card_of, embedding_params
 from localr1.hardware.machine import PlannedMachine
 from localr1.model_facts.card import ModelCard
 from localr1.plan.comfort import READING_TOKENS_PER_S, is_comfortable, is_slow
-from localr1.plan.hardware import HOST, Hardware, Rate, choose_hardware
+from localr1.plan.hardware import HOST, Hardware, choose_hardware
 from localr1.plan.memory_plan import MemoryPlan, Verdict
 from localr1.plan.planner import make_plan
 from localr1.plan.quantisation import OFFERED_TYPES
+from localr1.plan.rate import Rate
 from localr1.plan.request import PlanRequest
 from quant.gguf.types import FileType
 
@@ -179,7 +180,8 @@ def _may_be_comfortable(version: Version, hardware: Hardware) -> bool:
 
 def _fastest(rate: Rate) -> float:
     """Bytes per second in the middle of the range, of what is read fastest."""
-    return max(sum(ends) / 2 for ends in (rate.bytes_per_s, *rate.weight_bytes_per_s.values()))
+    names = ["", *rate.fast.types]
+    return max(sum(1 / end.of(name).byte_s for end in rate.ends) / 2 for name in names)
 
 
 def _planned(

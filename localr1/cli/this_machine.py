@@ -46,11 +46,13 @@ def find_this_machine(
         info = engine.info
     finally:
         engine.close()
-    known = known_here(info.devices, info.llama_cpp_python)
-    is_rated = any(device.rate is not None for device in known.values())
+    known = known_here(info.devices, info.llama_cpp_python, measures=True)
     notices = []
-    if not is_rated:
-        notices.append("the speed of this machine is not known yet: localr1 plan MODEL --calibrate")
+    if any(device.rate is not None and device.rate.is_rough for device in known.values()):
+        notices.append(
+            "how fast the processor is was guessed from copying memory; "
+            "localr1 plan MODEL --calibrate measures it"
+        )
     container_bytes = usable_memory(Machine()).container_bytes
     if container_bytes is not None:
         notices.append(f"the container limits memory to {format_bytes(container_bytes)}")
@@ -78,5 +80,7 @@ def _calibrate(output: Output, engine: Engine, card: ModelCard) -> None:
         output.narrate("note: nothing to measure, the types of the weights are not known")
         return
     output.narrate(f"measuring {', '.join(names)} ...", style="dim")
-    for name, (lowest, highest) in measure(engine, names).weight_bytes_per_s.items():
-        output.detail(f"{name}: {lowest / 1e9:.1f} to {highest / 1e9:.1f} GB/s")
+    measured = measure(engine, names)
+    for name in names:
+        slow, fast = (1e-9 / prices.of(name).byte_s for prices in measured.rate().ends)
+        output.detail(f"{name}: {slow:.1f} to {fast:.1f} GB/s")

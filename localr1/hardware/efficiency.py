@@ -1,6 +1,7 @@
 """Owns how much of a data sheet llama.cpp reaches, as ranges that published runs lie in.
 
-Decoding: seconds per token = bytes read / (share x bandwidth) + layers x a fixed time. The runs
+Decoding: seconds per token = bytes read / (share x bandwidth) + operations x a fixed time, which is
+written down for all operations of a Llama's layer. The runs
 are Llama-3 8B and 70B, Q4_K_M and F16, on 3070 to 4090, M1 Max, M2 Ultra and M3 Max (benchmark
 collection of Xiongjie Dai, May 2024), and the same models on M1 Max, M4 and M4 Max in 2026;
 tests/unit/hardware/test_published_speeds.py holds them. The last column is the share of the sheet's
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 
 from backends.device import DeviceKind
 from localr1.hardware.profile import Profile
-from localr1.plan.hardware import Range, Rate
+from localr1.plan.rate import Prices, Range, Rate, WeightPrice
+from localr1.plan.token_work import LLAMA_OPERATIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +41,25 @@ _MAC_CPU_SHARE = (0.30, 0.70)  # the CPU clusters of a Max or Ultra cannot draw 
 def sheet_rate(profile: Profile) -> Rate:
     """What to expect of a device by its data sheet."""
     efficiency = _EFFICIENCIES.get(profile.kind, _CUDA)
-    lowest, highest = efficiency.share
-    flops = profile.flops
-    return Rate(
-        bytes_per_s=(lowest * profile.bytes_per_s, highest * profile.bytes_per_s),
-        layer_s=efficiency.layer_s,
-        flops=None
-        if flops is None
-        else (efficiency.flops_share[0] * flops, efficiency.flops_share[1] * flops),
-        source=f"{profile.source}; {lowest:.0%} to {highest:.0%} of the bandwidth",
-    )
+    return _rate(profile, efficiency, efficiency.share, profile.flops)
 
 
 def mac_processor_rate(profile: Profile) -> Rate:
     """What to expect of the processor of a Mac, which shares the memory with the GPU."""
-    lowest, highest = _MAC_CPU_SHARE
-    return Rate(
-        bytes_per_s=(lowest * profile.bytes_per_s, highest * profile.bytes_per_s),
-        layer_s=_EFFICIENCIES[DeviceKind.CPU].layer_s,
-        source=f"{profile.source}; {lowest:.0%} to {highest:.0%} of the bandwidth",
+    return _rate(profile, _EFFICIENCIES[DeviceKind.CPU], _MAC_CPU_SHARE, None)
+
+
+def _rate(profile: Profile, efficiency: _Efficiency, share: Range, flops: float | None) -> Rate:
+    slow, fast = (
+        Prices(
+            weights=WeightPrice(
+                byte_s=1 / (share[end] * profile.bytes_per_s),
+                flop_s=None if flops is None else 1 / (efficiency.flops_share[end] * flops),
+            ),
+            operation_s=efficiency.layer_s[1 - end] / LLAMA_OPERATIONS,
+        )
+        for end in (0, 1)
     )
+    lowest, highest = share
+    source = f"{profile.source}; {lowest:.0%} to {highest:.0%} of the bandwidth"
+    return Rate(slow=slow, fast=fast, source=source)

@@ -12,30 +12,13 @@ from types import MappingProxyType
 
 from backends.device import Device, DeviceKind
 from localr1.plan.ledger import Factor, What
+from localr1.plan.rate import Rate
 from localr1.plan.request import HostMemory
-
-Range = tuple[float, float]
-"""From, to; in the unit that the field's name says."""
 
 _CLEARLY_FASTER = 1.15
 
 HOST = "CPU"
 """The name under which the machine itself is known."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """How fast a device works through a model."""
-
-    bytes_per_s: Range
-    """Weights and cache read while one token is computed."""
-    layer_s: Range
-    """What each layer takes beside its reading: starting kernels, waiting for each other."""
-    flops: Range | None = None
-    """Operations a second on a long prompt; None where it is not known."""
-    weight_bytes_per_s: Mapping[str, Range] = field(default_factory=lambda: MappingProxyType({}))
-    """Where weights of some types are read at another rate, by type name."""
-    source: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,9 @@ from backends.device import DeviceKind
 from backends.parameters import LoadRequest
 from localr1.model_facts.card import ModelCard
 from localr1.plan.engine_version import engine_name
-from localr1.plan.hardware import Range
 from localr1.plan.ledger import Correction
 from localr1.plan.offload import Split
+from localr1.plan.rate import Range
 from localr1.plan.request import PlanRequest
 
 """The version whose sizes the formulas repeat."""

@@ -1,32 +1,38 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from localr1.calibration import measure as module
-from localr1.calibration.measure import last_measured, measure
+from localr1.calibration.measure import last_measured, measure, measure_roughly
+from localr1.calibration.probe_model import SHALLOW
 from localr1.units import MIB
 from localr1.worker.host import Engine
 
 
-def test_what_is_measured_is_kept_and_added_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCALR1_HOME", str(tmp_path))
-    monkeypatch.setattr(module, "_PROBE_BYTES", MIB)  # how fast it is matters to nobody here
+    # how fast it is matters to nobody here, so the models are the smallest there are
+    for name in ("DEEP", "LOOKING"):
+        monkeypatch.setattr(module, name, (SHALLOW,))
+    monkeypatch.setattr(module, "TALKATIVE", SHALLOW)
+    monkeypatch.setattr(module, "_WEIGHT_BYTES", MIB)
+    monkeypatch.setattr(module, "_N_ROUNDS", 1)
     monkeypatch.setattr(module, "_N_TOKENS", 5)
     monkeypatch.setattr(module, "_N_PROMPT", 8)
+    monkeypatch.setattr(module, "_N_LONG_PROMPT", 16)
     engine = Engine.start()
+    version = engine.info.llama_cpp_python
+    rough = measure_roughly(version)
     try:
-        measure(engine, ["Q8_0"])
-        both = measure(engine, ["Q4_K"])
+        found = measure(engine, ["Q4_K"])
     finally:
         engine.close()
 
-    kept = last_measured(engine.info.llama_cpp_python)
-    assert set(both.weight_bytes_per_s) == {"Q8_0", "Q4_K"}
-    assert kept == both
-    assert json.loads((tmp_path / "cache" / "measured-speed.json").read_text())["version"] == 1
+    assert rough.is_rough
+    assert not found.is_rough
+    assert set(found.fast.types) == {"Q4_K"}
+    assert last_measured(version) == found
     assert last_measured("another") is None
+    assert list((tmp_path / "cache").iterdir()) == [tmp_path / "cache" / "measured-speed.json"]

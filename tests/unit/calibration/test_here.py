@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from backends.device import Device, DeviceKind
 from localr1.calibration.here import known_here, profile_of
+from localr1.plan.hardware import HOST
 
 
 @pytest.mark.parametrize(
@@ -31,7 +34,7 @@ def test_a_gpu_is_known_by_what_its_driver_calls_it(
 
 
 def test_a_machine_nobody_measured_is_known_by_its_cards_only(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: object
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("LOCALR1_HOME", str(tmp_path))
     card = Device("CUDA0", DeviceKind.CUDA, "NVIDIA GeForce RTX 3060", 12 * 2**30, 11 * 2**30)
@@ -39,3 +42,26 @@ def test_a_machine_nobody_measured_is_known_by_its_cards_only(
     known = known_here([card], "0.3.36")
 
     assert list(known) == ["CUDA0"]
+
+
+def test_a_machine_nobody_measured_is_measured_roughly_when_wanted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LOCALR1_HOME", str(tmp_path))
+
+    found = known_here([], "0.3.36", measures=True)
+
+    rate = found[HOST].rate
+    assert rate is not None
+    assert rate.is_rough
+    assert known_here([], "0.3.36") == found
+
+
+def test_what_cannot_be_kept_is_known_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "cache" / "measured-speed.json").mkdir(parents=True)
+    monkeypatch.setenv("LOCALR1_HOME", str(tmp_path))
+
+    assert known_here([], "0.3.36", measures=True)[HOST].rate is not None
+    assert known_here([], "0.3.36") == {}
