@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import sys
 
+EXIT_INTERRUPTED = 130
+"""As in `localr1.errors`, which would have to be imported first."""
+
 
 def main() -> int:
     """Run the command line and return its exit code."""
-    from localr1.cli.main import run
-
+    try:
+        from localr1.cli.main import run
+    except KeyboardInterrupt:  # too early for words
+        return EXIT_INTERRUPTED
     return run(sys.argv[1:])
 
 

@@ -72,6 +72,7 @@ if TYPE_CHECKING:
 @click.option(
     "--threads", "n_threads", metavar="N", type=click.IntRange(1, 1024), help="[default: all cores]"
 )
+@terminable()
 def command(  # noqa: PLR0913 - one for each option
     output: Output,
     source: str,
@@ -108,12 +109,9 @@ def command(  # noqa: PLR0913 - one for each option
     split_bytes = parse_size(split_size) if split_size else None
     verifies = verifies and not delete_shards  # what is deleted cannot be compared with
     teller = ProgressTeller(output)
-    with (
-        terminable(),
-        checkpoint_source(
-            source, output, teller, is_offline=is_offline(), delete_shards=delete_shards
-        ) as found,
-    ):
+    with checkpoint_source(
+        source, output, teller, is_offline=is_offline(), delete_shards=delete_shards
+    ) as found:
         if dry_run and found.path.name == "config.json":
             found.path = found.path.parent
         name = blueprint.source_name(found.path)

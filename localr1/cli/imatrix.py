@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
-import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +46,7 @@ _MAX_CTX = 2**20
 @click.option("--device", help="Use this device: a name or kind from `localr1 devices`.")
 @click.option("--threads", "n_threads", type=click.IntRange(1, 512), help="[default: all cores]")
 @click.option("--load-anyway", "loads_anyway", is_flag=True, help="Load even if the plan says no.")
+@terminable()
 def command(  # noqa: PLR0913 - one for each option
     output: Output,
     model: str,
@@ -90,14 +90,13 @@ def command(  # noqa: PLR0913 - one for each option
         on_plan=None if loads_anyway else room_for_logits(n_ctx),
         observes_inputs=True,
     )
-    started_s = time.monotonic()
-    with terminable():
-        written = output_path(target, f"{path.stem}-imatrix.gguf")
-        if str(text) != "-":
-            require_apart(written, [text])
-        measuring = measure_importance(launch, wanted, written, overwrite=force)
-        measured = _watched(output, measuring, started_s)
-    _report(output, measured, time.monotonic() - started_s)
+    began_s = output.elapsed_s
+    written = output_path(target, f"{path.stem}-imatrix.gguf")
+    if str(text) != "-":
+        require_apart(written, [text])
+    measuring = measure_importance(launch, wanted, written, overwrite=force)
+    measured = _watched(output, measuring)
+    _report(output, measured, output.elapsed_s - began_s)
 
 
 def read_text(path: Path) -> str:
@@ -134,7 +133,7 @@ def read_text(path: Path) -> str:
 
 
 def _watched(
-    output: Output, measuring: Generator[Event, None, MeasuredImportance], started_s: float
+    output: Output, measuring: Generator[Event, None, MeasuredImportance]
 ) -> MeasuredImportance:
     """Show what comes until the result does."""
     from localr1.events import Notice, Progress, to_json
@@ -146,7 +145,7 @@ def _watched(
             except StopIteration as finished:
                 measured: MeasuredImportance = finished.value
                 return measured
-            event = dataclasses.replace(event, t=round(time.monotonic() - started_s, 3))
+            event = dataclasses.replace(event, t=round(output.elapsed_s, 3))
             if output.as_json:
                 output.json(to_json(event))
             elif isinstance(event, Progress):
@@ -160,7 +159,7 @@ def _watched(
 def _report(output: Output, measured: MeasuredImportance, seconds: float) -> None:
     if output.as_json:
         document = dataclasses.asdict(measured) | {"output": str(measured.output)}
-        output.json({"type": "result", "t": round(seconds, 3), **document})
+        output.json({"type": "result", "t": round(output.elapsed_s, 3), **document})
         return
     output.narrate(
         f"{measured.n_weights} weights on {format_count(measured.n_tokens)} tokens, "

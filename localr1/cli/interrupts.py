@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """While the block runs, being told to terminate raises KeyboardInterrupt."""
+    """While the block, or the function that it decorates, runs, SIGTERM is KeyboardInterrupt."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

@@ -112,7 +112,9 @@ def _explained(exc: BaseException) -> LocalR1Error | QuantError | BackendError:
     if isinstance(exc, KeyboardInterrupt | click.exceptions.Abort):
         return CancelledError()
     if isinstance(exc, click.ClickException):
-        return UsageError(exc.format_message(), hint="see localr1 --help")
+        context = exc.ctx if isinstance(exc, click.UsageError) else None
+        verb = context.command_path if context is not None else "localr1"
+        return UsageError(exc.format_message(), hint=f"see {verb} --help")
     if isinstance(exc, OSError) and exc.errno in NO_ROOM:  # click writes the help by itself
         return NoRoomError("there is no room left to write to")
     with tempfile.NamedTemporaryFile(

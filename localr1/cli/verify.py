@@ -25,6 +25,7 @@ from localr1.paths import typed_path
 @click.option(
     "--threads", "n_threads", metavar="N", type=click.IntRange(1, 1024), help="[default: all cores]"
 )
+@terminable()
 def command(output: Output, gguf: str, source: str, *, n_threads: int | None) -> int:
     """Compare a converted GGUF with its source: tensors, and what both predict.
 
@@ -37,12 +38,9 @@ def command(output: Output, gguf: str, source: str, *, n_threads: int | None) ->
     path: Path = typed_path(gguf)
     remove_abandoned_copies(path.parent)
     teller = ProgressTeller(output)
-    with (
-        terminable(),
-        checkpoint_source(
-            source, output, teller, is_offline=is_offline(), delete_shards=False
-        ) as found,
-    ):
+    with checkpoint_source(
+        source, output, teller, is_offline=is_offline(), delete_shards=False
+    ) as found:
         seen = verify_existing(path, found.path, found.store, teller.show, n_threads=n_threads)
     if output.as_json:
         output.json(
