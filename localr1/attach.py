@@ -14,7 +14,7 @@ from localr1.chat.attachments import framed
 from localr1.documents.document import Document
 from localr1.documents.estimate import Count
 from localr1.documents.token_count import TokenCounter
-from localr1.errors import DoesNotFitError
+from localr1.errors import DoesNotFitError, UsageError
 from localr1.model_facts.card import ModelCard
 from localr1.plan.document_cost import (
     PROMPT_TOKENS,
@@ -109,10 +109,13 @@ def attach(
 
     `tokenizer` is its GGUF or the directory of its checkpoint; without one tokens are estimated,
     and the plan is made for the most that is likely. `question` is what else will be in the prompt.
+    Raises: UsageError if the user wants so few tokens that nothing is left.
     """
     with TokenCounter(tokenizer) as counter:
         counted, notices = _counted(wish, counter)
         n_question = counter.count(question).highest if question else 0
+        if not counted:
+            raise UsageError(f"not a word of the documents is within {wish.n_first} tokens")
         if counter.why_estimated:
             notices.append(f"tokens of documents are estimated: {counter.why_estimated}")
     count = sum((item.count for item in counted), Count.exact(0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from functools import partial
 from typing import TextIO
@@ -78,8 +77,8 @@ def command(
 
     picks_type = file_type == _BEST
     file_type = None if picks_type else file_type
-    stdin_is = "the metadata" if metadata is sys.stdin else ""
-    brought = documents.read(stdin_is=stdin_is)
+    reads_metadata = metadata is not None and metadata.name == "<stdin>"
+    brought = documents.read(stdin_is="the metadata" if reads_metadata else "")
     asked = read_subject(output, model, metadata, model_options, file_type)
     attached = None if brought is None else attach(brought, asked.card, asked.tokenizer)
     wish = replace(wish, names=(*wish.names, *asked.devices))

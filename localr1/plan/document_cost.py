@@ -111,6 +111,8 @@ def plan_document(
     first.
     Raises: as `make_plan`.
     """
+    if request.n_ctx == "max" and planned(card, request, with_fixes=False).n_ctx < need.n_ctx:
+        request = replace(request, n_ctx=None)  # what would help is planned for what is needed
     asked = request if request.n_ctx is not None else replace(request, n_ctx=need.n_ctx)
     plan = planned(card, asked)
     reach = plan.max_ctx if request.n_ctx is None else min(plan.n_ctx, plan.max_ctx)
@@ -151,6 +153,12 @@ def _reading_s(plan: MemoryPlan, need: DocumentNeed) -> tuple[float, float] | No
     return n_short / fast, n_short / slow
 
 
+def _drasticness(fix: Fix) -> tuple[bool, int]:
+    """Of several that are enough the smallest change first, else the one that saves most."""
+    is_other_file = fix.change.startswith("convert ")
+    return is_other_file, fix.saves_bytes if fix.is_enough else -fix.saves_bytes
+
+
 class _Search:
     """Plans what would help, from the least drastic to the most."""
 
@@ -172,13 +180,7 @@ class _Search:
             yield self._with(f"--ctx {longer.n_ctx}", "more memory", self._need, request=longer)
             return  # the plan's own fixes are for the context that is too short
         own = [fix for fix in self._now.fixes if not fix.change.startswith("--ctx ")]
-        is_cut = [fix.change.startswith("convert ") for fix in own]
-        loads = [fix for fix, cut in zip(own, is_cut, strict=True) if not cut]
-        # of several that are enough the smallest change, else the one that saves most
-        yield from sorted(
-            loads, key=lambda fix: fix.saves_bytes if fix.is_enough else -fix.saves_bytes
-        )
-        yield from (fix for fix, cut in zip(own, is_cut, strict=True) if cut)
+        yield from sorted(own, key=_drasticness)
 
     def shorter(self, room_tokens: int) -> Iterator[Fix]:
         """Less room for the reply, or a part of the document."""
@@ -186,7 +188,7 @@ class _Search:
         for n_reserved in (need.n_reserved // 2, need.n_reserved // 4):
             if n_reserved >= _LEAST_RESERVED:
                 less = replace(need, n_reserved=n_reserved)
-                way = self._with(f"--reserve {n_reserved}", "long thoughts are cut off", less)
+                way = self._with(f"--reserve {n_reserved}", "the end of long thoughts", less)
                 if way.is_enough:
                     yield way
                     break

@@ -10,7 +10,7 @@ import pytest
 
 from localr1.attach import Attachment, DocumentWish, attach, plan_conversation, require_room
 from localr1.documents.document import Document, Format
-from localr1.errors import DoesNotFitError
+from localr1.errors import DoesNotFitError, UsageError
 from localr1.hardware.machine import Wish, build_machine
 from localr1.model_facts.card import ModelCard
 from localr1.plan.document_cost import DocumentCost, Obstacle
@@ -61,6 +61,13 @@ def test_only_the_first_tokens_are_attached_and_that_is_told(
     assert _LONG.text.startswith(counted.document.text)
     assert attachment.notices[0].startswith("long.txt: the first ")
     assert attachment.text.count("[document ") == 1
+
+
+def test_so_few_tokens_that_nothing_is_left_make_no_sense(card: ModelCard) -> None:
+    letters = Document(name="a.txt", format=Format.TEXT, text="人" * 9)
+
+    with pytest.raises(UsageError, match="not a word"):
+        attach(DocumentWish(documents=(letters,), n_first=1), card, None)
 
 
 def test_without_a_tokenizer_the_plan_says_that_it_is_estimated(card: ModelCard) -> None:

@@ -142,6 +142,18 @@ def test_a_context_that_was_asked_for_stays_and_is_the_obstacle() -> None:
     assert all(way.is_enough for way in cost.ways_out)
 
 
+def test_the_longest_context_is_kept_where_it_holds_the_document() -> None:
+    card, request = model("deepseek-r1:7b"), PlanRequest(n_ctx="max")
+
+    plan, cost = cost_of(card, machine(32), request=request)
+    _, too_long = cost_of(card, machine(7), request=request)
+
+    assert plan.n_ctx == plan.max_ctx == 131_072
+    assert cost.obstacle is None
+    assert too_long.obstacle is Obstacle.MEMORY
+    assert any(way.is_enough for way in too_long.ways_out)
+
+
 def test_no_memory_helps_against_what_a_model_was_never_trained_on() -> None:
     need = DocumentNeed(n_document=60_000, n_reserved=4096)
 
