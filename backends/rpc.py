@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import re
 import socket
 import struct
 import time
@@ -20,6 +21,8 @@ from dataclasses import dataclass
 from backends.device import Device, DeviceKind
 from backends.errors import RpcServerError, UnsupportedParametersError
 
+_ADDRESS = re.compile(r"(?P<host>[\w-]{1,63}(\.[\w-]{1,63})*):(?P<port>\d{1,5})", re.ASCII)
+_MAX_SHOWN = 60
 _GREETING_S = 5.0
 _HELLO = 14  # RPC_CMD_HELLO, the same in every version
 _CAPS_BYTES = 24  # RPC_CONN_CAPS_SIZE
@@ -50,13 +53,13 @@ class RpcServer:
 
 def parse_server(text: str) -> RpcServer:
     """`gpu-box:50052` as a server. Raises: UnsupportedParametersError."""
-    host, _, port = text.strip().partition(":")
-    if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 2**16:
+    address = _ADDRESS.fullmatch(text.strip())
+    if address is None or not 0 < int(address["port"]) < 2**16:
         raise UnsupportedParametersError(
-            f"{text} is no address of an RPC server",
+            f"{text[:_MAX_SHOWN]} is no address of an RPC server",
             hint="HOST:PORT, where HOST is a name or an IPv4 address: 192.168.1.20:50052",
         )
-    return RpcServer(host.lower(), int(port))
+    return RpcServer(address["host"].lower(), int(address["port"]))
 
 
 def greet(server: RpcServer, *, timeout_s: float = _GREETING_S) -> None:

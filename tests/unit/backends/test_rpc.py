@@ -36,7 +36,20 @@ def test_address_is_read(text: str, endpoint: str, is_loopback: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", ":", "host", "host:", ":1", "host:0", "host:65536", "[::1]:1"]
+    "text",
+    [
+        "",
+        ":",
+        "host",
+        "host:",
+        ":1",
+        "host:0",
+        "host:65536",
+        "[::1]:1",
+        "a..b:1",
+        "hö:1",
+        "h:" + "9" * 5000,
+    ],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(UnsupportedParametersError, match="no address"):
