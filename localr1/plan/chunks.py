@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from localr1.plan.graph import Arena, Memory, Peak
+from localr1.plan.arena import Arena, Memory, Peak
 
 _MOST_CHUNKS = 16  # GGML_VBUFFER_MAX_CHUNKS
 _OFFSET_BITS = 56  # an address is the number of a chunk and the offset in it

@@ -7,17 +7,18 @@ and `llama_context::output_reserve` (the buffer for logits) in src/llama-context
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
+from functools import partial
 
 from backends.cache_types import cache_type
 from localr1.model_facts.card import ModelCard
 from localr1.plan.chunks import memory
+from localr1.plan.course import Course
 from localr1.plan.decoder_graph import decoder_graph
-from localr1.plan.engine_version import casts_masks, gates_in_one_step
-from localr1.plan.graph import F32, Peak, peak_bytes
+from localr1.plan.engine_version import casts_masks, gates_in_one_step, layers_on_gpus
+from localr1.plan.graph import F32, Cells, Graph
 from localr1.plan.graph_shape import GraphShape
 from localr1.plan.kv_cache import effective_ubatch, n_cells, n_rows_of_cells
-from localr1.plan.layer_tensors import layer_tensors
+from localr1.plan.layer_tensors import LayerTensors, layer_tensors
 from localr1.plan.offload import Split
 from localr1.plan.request import PlanRequest
 from localr1.plan.schedule import LayerPlaces, Layout, scheduled
@@ -28,76 +29,100 @@ _ROTATED_HEAD = 64  # heads that this divides are rotated before they are quanti
 _ENOUGH_LAYERS = 4  # where all are built alike, they find the same holes again
 
 
-def cpu_compute_bytes(card: ModelCard, request: PlanRequest, n_ctx: int) -> int:
-    """Bytes of the compute buffer when everything runs on the processor."""
-    shape = _shape(card, request, n_ctx)
-    return peak_bytes(decoder_graph(shortened(card), shape), CPU_ALIGNMENT)
+class BatchGraphs:
+    """The graphs of one model's batches.
 
-
-def gpu_compute_bytes(card: ModelCard, request: PlanRequest, n_ctx: int) -> int:
-    """Bytes of the compute buffer of a GPU that runs the layers and the output."""
-    shape = _shape(card, request, n_ctx)
-    return peak_bytes(decoder_graph(shortened(card), shape, has_embedding=False), GPU_ALIGNMENT)
-
-
-def staging_bytes(card: ModelCard, request: PlanRequest, n_ctx: int) -> int:
-    """Bytes on the host for what one GPU is fed: every input of the graph, and embedding rows."""
-    shape = _shape(card, request, n_ctx)
-    inputs = decoder_graph(shortened(card), shape).inputs
-    return sum(tensor.n_bytes for tensor in inputs) + shape.n_tokens * card.n_embd * F32
-
-
-def split_compute_peaks(
-    card: ModelCard,
-    request: PlanRequest,
-    n_ctx: int,
-    layout: Layout,
-    buffer_bytes: Sequence[int | None],
-) -> tuple[Peak, ...]:
-    """The compute buffers of a model that lies on several backends; the host's is last.
-
-    `buffer_bytes` says of each GPU how large one buffer may be.
+    `buffer_bytes` says of each GPU how large one buffer may be. The number of tokens comes from the
+    context: a short one makes batches short.
     """
-    graph = decoder_graph(
-        card, _shape(card, request, n_ctx), layers=[at.layer for at in layout.layers]
-    )
-    memories = [memory(GPU_ALIGNMENT, max_bytes) for max_bytes in buffer_bytes]
-    return scheduled(graph, layout, [*memories, memory(CPU_ALIGNMENT, None)])
 
+    def __init__(
+        self, card: ModelCard, request: PlanRequest, buffer_bytes: Sequence[int | None]
+    ) -> None:
+        self._card = card
+        self._request = request
+        on_host = partial(memory, CPU_ALIGNMENT, None)
+        self._memories = [*(partial(memory, GPU_ALIGNMENT, n) for n in buffer_bytes), on_host]
+        self._tensors = layer_tensors(card)
+        kinds = _layer_kinds(card, self._tensors)
+        self._alike = tuple(kinds.index(kind) for kind in kinds)
+        """For each layer the first one that is built alike."""
 
-def layout_of(card: ModelCard, alike: Sequence[int], split: Split, on_gpus: range) -> Layout:
-    """The layout of a model that is split so, shortened; `on_gpus` are the layers on any GPU.
+    def n_tokens(self, n_ctx: int) -> int:
+        """Tokens in a full batch, as many of each sequence."""
+        n_seqs = self._request.n_seq_max
+        return -(-effective_ubatch(self._request, n_ctx) // n_seqs) * n_seqs
 
-    `alike` is what `first_alike` says: a few layers stand in for all of one kind in one place.
-    """
-    host, start = len(split.layers), on_gpus.start
-    chosen = [LayerPlaces(layer, host, host) for layer in _enough(card, alike[:start])]
-    for place, n in enumerate(split.layers):
-        end = start + n
-        first_whole = min(max(start, split.n_host_experts), end)
-        for layers, experts in (
-            (range(start, first_whole), host),
-            (range(first_whole, end), place),
-        ):
-            kinds = alike[layers.start : layers.stop]
-            chosen += [LayerPlaces(layer, place, experts) for layer in _enough(card, kinds)]
-        start = end
-    used = [place for place, n in enumerate(split.layers) if n]
-    output = used[-1] if card.n_layer in on_gpus else host
-    return Layout(tuple(chosen), output, host)
+    def cells(self, n_ctx: int) -> Cells:
+        """KV cells of a layer that sees everything, and of one with a sliding window."""
+        card, request = self._card, self._request
+        full, windowed = (n_cells(card, request, n_ctx, is_swa=swa) for swa in (False, True))
+        return full, windowed
 
+    def on_cpu(self, n_tokens: int) -> Course:
+        """The course of a batch when everything runs on the processor."""
+        return Course(self._graph(n_tokens), self._memories[-1:])
 
-def first_alike(card: ModelCard) -> tuple[int, ...]:
-    """For each layer the first one that is built alike."""
-    kinds = _layer_kinds(card)
-    return tuple(kinds.index(kind) for kind in kinds)
+    def on_gpu(self, n_tokens: int) -> Course:
+        """The course on a GPU that runs the layers and the output."""
+        graph = self._graph(n_tokens, has_embedding=False)
+        return Course(graph, [partial(memory, GPU_ALIGNMENT, None)])
 
+    def on_each(self, n_tokens: int, layout: Layout) -> Course:
+        """The course of a model that lies on several backends; the host's is last."""
+        layers = [at.layer for at in layout.layers]
+        graph = decoder_graph(self._card, self._shape(n_tokens), self._tensors, layers)
+        return scheduled(graph, layout, self._memories)
 
-def _enough(card: ModelCard, layers: Sequence[int]) -> Sequence[int]:
-    """The first of some layers, where the rest would only find the same holes again."""
-    n_enough = card.n_layer if _is_mixed(card) else _ENOUGH_LAYERS
-    n_kept = max((layers.index(layer) for layer in layers), default=0) + n_enough
-    return layers if len(layers) <= n_kept else [*layers[: n_kept - 1], layers[-1]]
+    def layout(self, split: Split) -> Layout:
+        """Where the layers lie, shortened: a few stand in for all of one kind in one place."""
+        n_layer, build = self._card.n_layer, self._request.engine_build
+        on_gpus = layers_on_gpus(split.n_gpu_layers, n_layer, build)
+        host, start = len(split.layers), on_gpus.start
+        chosen = [LayerPlaces(layer, host, host) for layer in self._enough(range(start))]
+        for place, n in enumerate(split.layers):
+            end = start + n
+            first_whole = min(max(start, split.n_host_experts), end)
+            for layers, experts in (
+                (range(start, first_whole), host),
+                (range(first_whole, end), place),
+            ):
+                chosen += [LayerPlaces(layer, place, experts) for layer in self._enough(layers)]
+            start = end
+        used = [place for place, n in enumerate(split.layers) if n]
+        output = used[-1] if n_layer in on_gpus else host
+        return Layout(tuple(chosen), output, host)
+
+    def _enough(self, layers: range) -> Sequence[int]:
+        """The first of some layers, where the rest would only find the same holes again."""
+        alike = self._alike[layers.start : layers.stop]
+        n_enough = self._card.n_layer if _is_mixed(self._card) else _ENOUGH_LAYERS
+        n_kept = max((alike.index(layer) for layer in set(alike)), default=0) + n_enough
+        return alike if len(alike) <= n_kept else [*alike[: n_kept - 1], alike[-1]]
+
+    def _graph(self, n_tokens: int, *, has_embedding: bool = True) -> Graph:
+        n_enough = self._card.n_layer if _is_mixed(self._card) else _ENOUGH_LAYERS
+        layers = range(min(self._card.n_layer, max(self._alike) + n_enough))
+        return decoder_graph(
+            self._card, self._shape(n_tokens), self._tensors, layers, has_embedding=has_embedding
+        )
+
+    def _shape(self, n_tokens: int) -> GraphShape:
+        card, request = self._card, self._request
+        k_type, v_type = cache_type(request.type_k), cache_type(request.type_v)
+        return GraphShape(
+            n_tokens=n_tokens,
+            n_seqs=request.n_seq_max,
+            n_outputs=min(n_tokens, request.n_outputs or n_tokens),
+            flash_attn=request.uses_flash_attn,
+            rotates_k=_is_rotated(request.type_k, card.head_dim_k),
+            rotates_v=_is_rotated(request.type_v, card.head_dim_v),
+            gates_in_one_step=gates_in_one_step(request.engine_build),
+            casts_masks=casts_masks(request.engine_build, flash_attn=request.uses_flash_attn),
+            k_block=(k_type.block_elements, k_type.block_bytes),
+            v_block=(v_type.block_elements, v_type.block_bytes),
+            n_rows=n_rows_of_cells(request),
+        )
 
 
 def output_bytes(card: ModelCard, request: PlanRequest) -> int:
@@ -105,56 +130,9 @@ def output_bytes(card: ModelCard, request: PlanRequest) -> int:
     return card.n_vocab * request.n_seq_max * F32
 
 
-def shortened(card: ModelCard) -> ModelCard:
-    """The first layers, where the rest would only find the same holes again.
-
-    Whoever sizes one model many times shortens it first: a short one is not looked through again.
-    """
-    kinds = _layer_kinds(card)
-    n_enough = card.n_layer if _is_mixed(card) else _ENOUGH_LAYERS
-    n_layer = min(card.n_layer, max(kinds.index(kind) for kind in set(kinds)) + n_enough)
-    if n_layer == card.n_layer:
-        return card
-    later = tuple(f"blk.{i_layer}." for i_layer in range(n_layer, card.n_layer))
-    return replace(
-        card,
-        n_layer=n_layer,
-        n_ff=card.n_ff[:n_layer],
-        n_head=card.n_head[:n_layer],
-        n_head_kv=card.n_head_kv[:n_layer],
-        head_dim_k=card.head_dim_k[:n_layer],
-        head_dim_v=card.head_dim_v[:n_layer],
-        is_swa=card.is_swa[:n_layer],
-        has_kv=card.has_kv[:n_layer],
-        state_numbers=card.state_numbers[:n_layer],
-        tensors=tuple(tensor for tensor in card.tensors if not tensor.name.startswith(later)),
-    )
-
-
 def _is_mixed(card: ModelCard) -> bool:
     """Whether windows or states take turns with attention: holes may never come back the same."""
     return card.n_swa > 0 or any(card.state_numbers)
-
-
-def _shape(card: ModelCard, request: PlanRequest, n_ctx: int) -> GraphShape:
-    k_type, v_type = cache_type(request.type_k), cache_type(request.type_v)
-    n_tokens = effective_ubatch(request, n_ctx)
-    n_tokens = -(-n_tokens // request.n_seq_max) * request.n_seq_max
-    return GraphShape(
-        n_tokens=n_tokens,
-        n_seqs=request.n_seq_max,
-        n_outputs=min(n_tokens, request.n_outputs or n_tokens),
-        n_cells=n_cells(card, request, n_ctx, is_swa=False),
-        n_cells_swa=n_cells(card, request, n_ctx, is_swa=True),
-        flash_attn=request.uses_flash_attn,
-        rotates_k=_is_rotated(request.type_k, card.head_dim_k),
-        rotates_v=_is_rotated(request.type_v, card.head_dim_v),
-        gates_in_one_step=gates_in_one_step(request.engine_build),
-        casts_masks=casts_masks(request.engine_build, flash_attn=request.uses_flash_attn),
-        k_block=(k_type.block_elements, k_type.block_bytes),
-        v_block=(v_type.block_elements, v_type.block_bytes),
-        n_rows=n_rows_of_cells(request),
-    )
 
 
 def _is_rotated(type_name: str, head_dims: tuple[int, ...]) -> bool:
@@ -162,7 +140,7 @@ def _is_rotated(type_name: str, head_dims: tuple[int, ...]) -> bool:
     return same and cache_type(type_name).is_quantised and head_dims[0] % _ROTATED_HEAD == 0
 
 
-def _layer_kinds(card: ModelCard) -> list[Hashable]:
+def _layer_kinds(card: ModelCard, tensors: Sequence[LayerTensors]) -> list[Hashable]:
     """What makes the layers of a model differ: windows, heads, and the tensors they have."""
     return [
         (is_swa, n_head, n_head_kv, dim_k, dim_v, frozenset(layer.items()))
@@ -172,7 +150,7 @@ def _layer_kinds(card: ModelCard) -> list[Hashable]:
             card.n_head_kv,
             card.head_dim_k,
             card.head_dim_v,
-            layer_tensors(card),
+            tensors,
             strict=True,
         )
     ]

@@ -9,27 +9,23 @@ devices have not (ggml/src/ggml-rpc/ggml-rpc.cpp).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from backends.device import DeviceKind
 from localr1.model_facts.card import ModelCard
-from localr1.plan.compute import (
-    cpu_compute_bytes,
-    first_alike,
-    gpu_compute_bytes,
-    layout_of,
-    shortened,
-    split_compute_peaks,
-    staging_bytes,
-)
-from localr1.plan.engine_version import layers_on_gpus, pipelines, splits_compute_buffers
-from localr1.plan.graph import Peak
+from localr1.plan.arena import Peak
+from localr1.plan.compute import BatchGraphs
+from localr1.plan.engine_version import pipelines, splits_compute_buffers
+from localr1.plan.graph import F32, I32
 from localr1.plan.hardware import Hardware
 from localr1.plan.kv_cache import effective_ubatch
 from localr1.plan.offload import Split
 from localr1.plan.request import PlanRequest
 from localr1.plan.schedule import LONG_BATCH, Layout
+
+_NOTHING = Peak(0, 0)
 
 
 class ComputeBuffers:
@@ -39,40 +35,56 @@ class ComputeBuffers:
         self._card = card
         self._request = request
         self._hardware = hardware
-        # few of them depend on the split, and a search asks for many splits
-        short = shortened(card)
-        self._on_gpu = lru_cache(partial(gpu_compute_bytes, short, request))
-        self._on_cpu = lru_cache(partial(cpu_compute_bytes, short, request))
-        self._staging = lru_cache(partial(staging_bytes, short, request))
-        self._on_each = lru_cache(partial(split_compute_peaks, short, request))
         is_split = splits_compute_buffers(request.engine_build)
         self._buffer_bytes = tuple(gpu.buffer_bytes if is_split else None for gpu in hardware.gpus)
-        self._alike = first_alike(card)
+        # a search asks for many contexts and splits, for which the same few graphs hold
+        self._graphs = BatchGraphs(card, request, self._buffer_bytes)
+        self._gpu = lru_cache(self._graphs.on_gpu)
+        self._cpu = lru_cache(self._graphs.on_cpu)
+        self._each = lru_cache(self._graphs.on_each)
 
-    def sizes(self, n_ctx: int, split: Split) -> tuple[int, ...]:
-        """Bytes on each GPU and, last, on the host."""
-        return tuple(peak.n_bytes for peak in self.peaks(n_ctx, split))
+    def on_gpus(self, n_ctx: int, split: Split) -> Sequence[Peak]:
+        """What each GPU needs."""
+        if not split.n_gpu_layers:
+            return [_NOTHING] * len(split.layers)
+        if self._is_fed(n_ctx, split):
+            peak = self._on_gpu(n_ctx)
+            return [peak if n else _NOTHING for n in split.layers]
+        return self._on_each(n_ctx, split)[:-1]
 
-    def peaks(self, n_ctx: int, split: Split) -> tuple[Peak, ...]:
-        """The same with the largest buffer of each."""
+    def host_bytes(self, n_ctx: int, split: Split) -> int:
+        """What the host needs."""
+        n_tokens, cells = self._graphs.n_tokens(n_ctx), self._graphs.cells(n_ctx)
+        if not split.n_gpu_layers:
+            return self._cpu(n_tokens).peaks(cells)[0].n_bytes
+        if self._is_fed(n_ctx, split):
+            # every input of the GPU's graph, tokens, and rows of the embedding
+            fed_bytes = n_tokens * (I32 + self._card.n_embd * F32)
+            return self._gpu(n_tokens).inputs_bytes(cells) + fed_bytes
+        return self._on_each(n_ctx, split)[-1].n_bytes
+
+    def _is_fed(self, n_ctx: int, split: Split) -> bool:
+        """Whether one GPU computes everything, in one buffer, and the host feeds it."""
         used = [i for i, n in enumerate(split.layers) if n]
-        if not used:
-            return *(Peak(0, 0) for _ in split.layers), _one_buffer(self._on_cpu(n_ctx))
-        if len(used) == 1 and self._is_whole(split) and not self._hardware.is_remote:
-            n_bytes, max_bytes = self._on_gpu(n_ctx), self._buffer_bytes[used[0]]
-            if max_bytes is None or n_bytes <= max_bytes:
-                on_gpus = (_one_buffer(n_bytes if n else 0) for n in split.layers)
-                return *on_gpus, _one_buffer(self._staging(n_ctx))
-        return self._on_each(n_ctx, self._layout(n_ctx, split), self._buffer_bytes)
+        if len(used) != 1 or not self._is_whole(split) or self._hardware.is_remote:
+            return False
+        max_bytes = self._buffer_bytes[used[0]]
+        return max_bytes is None or self._on_gpu(n_ctx).n_bytes <= max_bytes
+
+    def _on_gpu(self, n_ctx: int) -> Peak:
+        return self._gpu(self._graphs.n_tokens(n_ctx)).peaks(self._graphs.cells(n_ctx))[0]
+
+    def _on_each(self, n_ctx: int, split: Split) -> tuple[Peak, ...]:
+        course = self._each(self._graphs.n_tokens(n_ctx), self._layout(n_ctx, split))
+        return course.peaks(self._graphs.cells(n_ctx))
 
     def _layout(self, n_ctx: int, split: Split) -> Layout:
         is_long = effective_ubatch(self._request, n_ctx) >= LONG_BATCH
         n_used = sum(n > 0 for n in split.layers)
-        on_gpus = layers_on_gpus(split.n_gpu_layers, self._card.n_layer, self._request.engine_build)
         can_overlap = n_used > 1 and pipelines(self._request.engine_build)
         borrower = self._borrower(split)
         return replace(
-            layout_of(self._card, self._alike, split, on_gpus),
+            self._graphs.layout(split),
             is_pipelined=can_overlap and self._is_whole(split),
             keeps_norms=not is_long or split.n_gpu_layers > self._card.n_layer,
             borrower=borrower,
@@ -97,7 +109,3 @@ class ComputeBuffers:
     def _is_whole(self, split: Split) -> bool:
         """Whether the GPUs have everything. Several of them then work on several batches."""
         return split.n_gpu_layers > self._card.n_layer and not split.n_host_experts
-
-
-def _one_buffer(n_bytes: int) -> Peak:
-    return Peak(n_bytes, n_bytes)

@@ -9,16 +9,13 @@ from localr1.plan.graph import F16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphShape:
-    """How many tokens there are, and how far they look back."""
+    """How many tokens there are, and how they are computed; how far they look back is left open."""
 
     n_tokens: int
     n_seqs: int = 1
     """Sequences that the tokens belong to, as many to each."""
     n_outputs: int
     """Tokens of the batch for which logits are wanted."""
-    n_cells: int
-    """KV cells of a layer that sees everything."""
-    n_cells_swa: int
     flash_attn: bool
     rotates_k: bool
     """Quantised keys are rotated before they are stored (a Hadamard matrix per head)."""

@@ -6,18 +6,18 @@ layer stays on the host, the last layers go to the GPUs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from backends.device import Device, DeviceKind
 from localr1.model_facts.card import ModelCard
 from localr1.plan.allocations import largest_allocations
+from localr1.plan.arena import Peak
 from localr1.plan.compute import output_bytes
 from localr1.plan.compute_buffers import ComputeBuffers
 from localr1.plan.corrected import corrected
 from localr1.plan.engine_version import layers_on_gpus
-from localr1.plan.graph import Peak
 from localr1.plan.hardware import HOST, Hardware
 from localr1.plan.kv_cache import (
     cache_bytes_per_layer,
@@ -121,28 +121,29 @@ class Placer:
 
         Alike GPUs share the work first of all; of unequal ones the fastest takes what it can.
         """
-        ways = [
-            self._proportional(n_layers),
-            self._filled(n_ctx, n_layers, n_host_experts),
-        ]
-        for layers in reversed(ways) if self._hardware.has_faster_gpu else ways:
+        filled = partial(self._filled, n_ctx, n_host_experts)
+        ways: list[Callable[[int], list[int] | None]] = [self._proportional, filled]
+        for way in reversed(ways) if self._hardware.has_faster_gpu else ways:
+            layers = way(n_layers)
             if layers is not None:
                 split = Split(tuple(layers), n_host_experts)
-                if all(device.fits for device in self._devices(n_ctx, split)):
+                if self._holds(n_ctx, split):
                     return split
         return None
+
+    def _holds(self, n_ctx: int, split: Split) -> bool:
+        """Whether the GPUs do; where they do not hold the rest, no graph is laid out."""
+        without_compute = self._devices(n_ctx, split, [Peak(0, 0)] * len(split.layers))
+        return all(device.fits for device in without_compute) and all(
+            device.fits for device in self._devices(n_ctx, split)
+        )
 
     def _proportional(self, n_layers: int) -> list[int]:
         return in_proportion(n_layers, [gpu.free_bytes for gpu in self._hardware.gpus])
 
-    def _filled(self, n_ctx: int, n_layers: int, n_host_experts: int) -> list[int] | None:
+    def _filled(self, n_ctx: int, n_host_experts: int, n_layers: int) -> list[int] | None:
         if len(self._hardware.gpus) == 1:
             return None  # the same as in proportion
-        split = Split(tuple(self._proportional(n_layers)), n_host_experts)
-        sizes = self._compute.sizes(n_ctx, split)[:-1]
-        # the first one in use may borrow what the host keeps, and need more for that
-        first = next((i for i, n in enumerate(split.layers) if n), 0)
-        compute_bytes = max((*sizes[:first], *sizes[first + 1 :]))
         kv_bytes = self._kv_bytes(n_ctx)
         costs = [
             self.weights.gpu_bytes(layer, n_host_experts)
@@ -150,16 +151,24 @@ class Placer:
             + _of_layers(self._state_bytes, (layer,))
             for layer in self._on_gpus(n_layers)
         ]
-        rooms = [
-            gpu.free_bytes - compute_bytes - self._driver_bytes(gpu)[1]
-            for gpu in self._hardware.gpus
-        ]
+        rooms = [gpu.free_bytes - self._driver_bytes(gpu)[1] for gpu in self._hardware.gpus]
+        if fill_in_order(costs, rooms, 0) is None:
+            return None
+        split = Split(tuple(self._proportional(n_layers)), n_host_experts)
+        sizes = [peak.n_bytes for peak in self._compute.on_gpus(n_ctx, split)]
+        # the first one in use may borrow what the host keeps, and need more for that
+        first = next((i for i, n in enumerate(split.layers) if n), 0)
+        compute_bytes = max((*sizes[:first], *sizes[first + 1 :]))
+        rooms = [room - compute_bytes for room in rooms]
         return fill_in_order(costs, rooms, max(sizes[first] - compute_bytes, 0))
 
-    def _devices(self, n_ctx: int, split: Split) -> tuple[DevicePlan, ...]:
+    def _devices(
+        self, n_ctx: int, split: Split, peaks: Sequence[Peak] | None = None
+    ) -> tuple[DevicePlan, ...]:
+        """What the GPUs hold; `peaks` are those of the split, unless they are given."""
         devices: list[DevicePlan] = []
         start = self._on_gpus(split.n_gpu_layers).start
-        peaks = self._compute.peaks(n_ctx, split)
+        peaks = peaks or self._compute.on_gpus(n_ctx, split)
         for gpu, n_layers, peak in zip(self._hardware.gpus, split.layers, peaks, strict=False):
             if n_layers:
                 layers = range(start, start + n_layers)
@@ -230,7 +239,7 @@ class Placer:
             unused_bytes=weights.unused_bytes,
             kv_bytes=_of_layers(self._kv_bytes(n_ctx), layers),
             recurrent_bytes=_of_layers(self._state_bytes, layers),
-            compute_bytes=self._compute.sizes(n_ctx, split)[-1],
+            compute_bytes=self._compute.host_bytes(n_ctx, split),
             output_bytes=output_bytes(card, request),
             overhead_bytes=self._process_bytes(),
             layers=(shown[0], shown[-1]) if shown else None,

@@ -11,10 +11,12 @@ with the host's weights for long batches, with a copy of them and of the host's 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from localr1.plan.graph import Graph, Memory, Peak, Tensor, peaks
+from localr1.plan.arena import Memory
+from localr1.plan.course import Course
+from localr1.plan.graph import Graph, Tensor
 
 N_PIPELINE_COPIES = 4  # GGML_SCHED_MAX_COPIES
 
@@ -52,13 +54,13 @@ class Layout:
     """Norms run where their layer lies, whatever is next to them."""
 
 
-def scheduled(graph: Graph, layout: Layout, memories: Sequence[Memory]) -> tuple[Peak, ...]:
-    """The compute buffer of each backend; `graph` is used up."""
+def scheduled(graph: Graph, layout: Layout, memories: Iterable[Callable[[], Memory]]) -> Course:
+    """What comes and goes in the compute buffer of each backend; `graph` is used up."""
     homes = _Homes(layout)
-    places = _places(graph, layout, homes)
+    _set_places(graph, layout, homes)
     n_copies = N_PIPELINE_COPIES if layout.is_pipelined else 1
-    _Copies(graph, places, homes, n_copies).insert()
-    return peaks(graph, memories, places)
+    _Copies(graph, homes, n_copies).insert()
+    return Course(graph, memories)
 
 
 class _Homes:
@@ -89,7 +91,7 @@ class _Homes:
         return borrower
 
     def _is_borrowed(self, node: Tensor, weight: Tensor) -> bool:
-        if node.step == 0 or weight.n_bytes > self._layout.most_borrowed_bytes:
+        if node.step == 0 or weight.n_bytes((0, 0)) > self._layout.most_borrowed_bytes:
             return False  # rows of the embedding, step 0, are looked up where it lies
         if node.may_overwrite:  # a sum or a norm
             n_rows = math.prod(node.dims[1:])
@@ -101,36 +103,34 @@ class _Homes:
         return 0 < node.step <= len(self._layout.layers)
 
 
-def _places(graph: Graph, layout: Layout, homes: _Homes) -> dict[int, int]:
-    """The backend of every tensor, by its id."""
+def _set_places(graph: Graph, layout: Layout, homes: _Homes) -> None:
     nodes = [node for node in graph.nodes if node.view_of is None]
-    places = {id(node): home for node in nodes if (home := homes.of_node(node)) is not None}
+    for node in nodes:
+        node.place = homes.of_node(node)
     for order, hosts in ((nodes, False), (nodes[::-1], False), (nodes, True), (nodes[::-1], True)):
-        _join(order, places, None if hosts else layout.host)
-    places |= {id(tensor): layout.host for tensor in graph.inputs}
+        _join(order, None if hosts else layout.host)
+    for tensor in graph.inputs:
+        tensor.place = layout.host
     for node in graph.nodes:
         if node.view_of is not None:
-            places[id(node)] = places[id(node.view_of)]
-    return places
+            node.place = node.view_of.place
 
 
-def _join(nodes: Iterable[Tensor], places: dict[int, int], left_out: int | None) -> None:
+def _join(nodes: Iterable[Tensor], left_out: int | None) -> None:
     """Nodes without a backend join the one before them, unless that one is `left_out`."""
     current = None
     for node in nodes:
-        place = places.get(id(node))
-        if place is not None:
-            current = None if place == left_out else place
+        if node.place is not None:
+            current = None if node.place == left_out else node.place
         elif current is not None:
-            places[id(node)] = current
+            node.place = current
 
 
 class _Copies:
     """Adds to a graph what has to be copied between backends, where the copies are made."""
 
-    def __init__(self, graph: Graph, places: dict[int, int], homes: _Homes, n_copies: int) -> None:
+    def __init__(self, graph: Graph, homes: _Homes, n_copies: int) -> None:
         self._graph = graph
-        self._places = places
         self._homes = homes
         self._n_copies = n_copies
         self._copied: dict[tuple[int, int], Tensor] = {}
@@ -144,16 +144,15 @@ class _Copies:
         current = None
         for node in self._graph.nodes:
             if node.view_of is None:  # views go along with what comes before them
-                place = self._places[id(node)]
                 # so that the memory of the weights that were borrowed before is free again
                 begins = bool(made) and any(
-                    source.is_weight and self._place(source, node) != place
+                    source.is_weight and self._place(source, node) != node.place
                     for source in node.sources
                 )
-                if current is not None and (place != current or begins):
+                if current is not None and (node.place != current or begins):
                     nodes += [*made, *part]
                     part, made = [], []
-                current = place
+                current = node.place
                 node.sources = tuple(self._here(source, node, made) for source in node.sources)
             part.append(node)
         self._graph.nodes = [*nodes, *made, *part]
@@ -166,15 +165,13 @@ class _Copies:
             ]
             self._graph.inputs = [*inputs, *spare, *self._reserved]
 
-    def _place(self, source: Tensor, node: Tensor) -> int:
-        if source.is_external:
-            return self._homes.of_source(source, node)
-        return self._places[id(source)]
+    def _place(self, source: Tensor, node: Tensor) -> int | None:
+        return self._homes.of_source(source, node) if source.is_external else source.place
 
     def _here(self, source: Tensor, node: Tensor, made: list[Tensor]) -> Tensor:
         """A source of `node`, or its copy where it lies elsewhere; copies are added to `made`."""
-        place = self._places[id(node)]
-        if self._place(source, node) == place:
+        place = node.place
+        if place is None or self._place(source, node) == place:
             return source
         key = (id(source), place)
         if key not in self._copied:
@@ -186,7 +183,5 @@ class _Copies:
         return self._copied[key]
 
     def _like(self, tensor: Tensor, place: int) -> Tensor:
-        copy = Tensor(tensor.dims, tensor.item_bytes)
-        self._places[id(copy)] = place
-        copy.is_output = self._n_copies > 1
-        return copy
+        is_kept = self._n_copies > 1
+        return Tensor(tensor.dims, tensor.item_bytes, is_output=is_kept, place=place)

@@ -59,7 +59,10 @@ class Solver:
     def max_ctx(self) -> int:
         """The longest context the model was trained for and that fits, all on the GPU if it can."""
         if self._max_ctx is None:
-            best = self._verdict_at(min(CELL_STEP, self._longest))
+            # what fits with the context chosen fits with a shorter one
+            best = self._verdict_at(self.n_ctx()) if self.request.n_ctx != "max" else None
+            if best is not Verdict.FITS:
+                best = self._verdict_at(min(CELL_STEP, self._longest))
             self._max_ctx = 0 if best is Verdict.DOES_NOT_FIT else self._longest_with(best)
         return self._max_ctx
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from localr1.model_facts.card import ModelCard
 from quant.gguf.contents import TensorInfo
@@ -150,6 +151,7 @@ def is_expert(tensor: TensorInfo) -> bool:
     return is_expert_name(tensor.name)
 
 
+@lru_cache(maxsize=2**14)  # every model and every type asks for the same names again
 def is_expert_name(name: str) -> bool:
     """The same by a tensor's name, with or without the layer before it."""
     return _EXPERT_NAME.search(name) is not None

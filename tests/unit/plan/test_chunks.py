@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from localr1.plan.arena import Peak
 from localr1.plan.chunks import Chunks
-from localr1.plan.graph import Peak
 
 
 def test_what_fits_into_one_buffer_stays_there() -> None:

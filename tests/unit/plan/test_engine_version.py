@@ -9,7 +9,6 @@ import pytest
 from backends.device import Device, DeviceKind
 from localr1.catalogue.entry import entries
 from localr1.catalogue.header import card_of as catalogue_card
-from localr1.plan.compute import cpu_compute_bytes
 from localr1.plan.compute_buffers import ComputeBuffers
 from localr1.plan.engine_version import layers_on_gpus
 from localr1.plan.hardware import Hardware
@@ -66,17 +65,18 @@ def test_gpus_did_not_always_work_at_once(build: int | None, *, are_copied: bool
     buffers = ComputeBuffers(card, request, gpus)
 
     n_layers = card.n_layer + 1
-    whole = buffers.sizes(4096, Split((20, n_layers - 20)))
-    all_but_one = buffers.sizes(4096, Split((20, n_layers - 21)))
+    whole = buffers.on_gpus(4096, Split((20, n_layers - 20)))
+    all_but_one = buffers.on_gpus(4096, Split((20, n_layers - 21)))
 
     # what is fed to the first card is there four times
-    assert (whole[0] - all_but_one[0] > 8 * 2**20) is are_copied
+    assert (whole[0].n_bytes - all_but_one[0].n_bytes > 8 * 2**20) is are_copied
 
 
 def test_gates_once_were_applied_in_place() -> None:
     card = replace(card_of(QWEN_1_5B), n_vocab=1000)  # else the logits hide it
+    alone = Hardware(gpus=(), host=HostMemory(total_bytes=2**36, available_bytes=2**36))
     before, after = (
-        cpu_compute_bytes(card, PlanRequest(n_ctx=512, engine_build=build), 512)
+        ComputeBuffers(card, PlanRequest(engine_build=build), alone).host_bytes(512, Split(()))
         for build in (5781, 5782)
     )
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from localr1.plan.graph import Arena, Graph, Tensor
+from localr1.plan.arena import Arena
+from localr1.plan.graph import Graph, Tensor
 from localr1.plan.graph_nodes import WEIGHT, normed, overwrite, projected
 from localr1.plan.schedule import LayerPlaces, Layout, scheduled
 
@@ -33,8 +35,8 @@ def _two_layers() -> Graph:
 
 
 def _sizes(graph: Graph, layout: Layout) -> list[int]:
-    memories = [Arena(32) for _ in range(layout.host + 1)]
-    n_bytes = [peak.n_bytes for peak in scheduled(graph, layout, memories)]
+    memories = [partial(Arena, 32)] * (layout.host + 1)
+    n_bytes = [peak.n_bytes for peak in scheduled(graph, layout, memories).peaks((0, 0))]
     assert all(size % _KIB == 0 for size in n_bytes)
     return [size // _KIB for size in n_bytes]
 
