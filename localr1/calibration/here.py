@@ -68,7 +68,9 @@ def _is_named(profile: Profile, words: list[str]) -> bool:
 
 def _shown_bytes(profile: Profile) -> int:
     """What ggml calls a device's memory: on a Mac, what the GPU may use of it."""
-    if profile.is_unified:
+    if profile.gpu_share is not None:
+        return int(profile.gpu_share * profile.memory_bytes)
+    if profile.is_mac:
         return working_set_bytes(profile.memory_bytes, macos=macos_of(profile))
     return profile.memory_bytes
 

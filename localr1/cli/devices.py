@@ -81,7 +81,7 @@ def _list_profiles(output: Output) -> int:
 
 def _profile_document(profile: Profile) -> dict[str, Any]:
     document = {**asdict(profile), "taken_bytes": list(profile.taken_bytes)}
-    if profile.is_unified:
+    if profile.is_mac:
         document["gpu_limit_bytes"] = {
             "macos_before_26": working_set_bytes(profile.memory_bytes, macos=25),
             "macos_26": working_set_bytes(profile.memory_bytes, macos=26),

@@ -45,6 +45,10 @@ _OLDER_SHARES = ((0, 2 / 3), (36, 3 / 4))
 _NEWER_SHARES = ((0, 0.74), (32, 0.78), (64, 0.81), (128, 0.84))
 
 
+# of a working set of 12713 MB, logs print a longest buffer of 9534832640 bytes
+_BUFFER_SHARE = 3 / 4
+
+
 def macs() -> tuple[Profile, ...]:
     """Every chip with every size of memory it is sold with."""
     return tuple(
@@ -67,6 +71,11 @@ def macs() -> tuple[Profile, ...]:
 def macos_of(profile: Profile) -> int:
     """The macOS to assume: the one before Metal 4, except on chips that came with a later one."""
     return FIRST_NEWER_MACOS if profile.name.startswith("m5") else FIRST_NEWER_MACOS - 1
+
+
+def longest_buffer_bytes(memory_bytes: int, *, macos: int) -> int:
+    """What Metal gives at once (`maxBufferLength`)."""
+    return int(_BUFFER_SHARE * working_set_bytes(memory_bytes, macos=macos))
 
 
 def working_set_bytes(memory_bytes: int, *, macos: int, wired_limit_mib: int = 0) -> int:

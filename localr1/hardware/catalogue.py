@@ -6,8 +6,9 @@ import difflib
 from functools import cache
 
 from localr1.errors import UsageError
-from localr1.hardware.amd import amd_cards
+from localr1.hardware.amd import amd_cards, ryzen_ai_max
 from localr1.hardware.apple import macs
+from localr1.hardware.intel import intel_cards
 from localr1.hardware.nvidia import nvidia_cards
 from localr1.hardware.pc import pcs
 from localr1.hardware.profile import Profile
@@ -18,7 +19,8 @@ _N_NEAREST = 5
 @cache
 def profiles() -> dict[str, Profile]:
     """Every profile by name, in the order in which they are listed."""
-    return {profile.name: profile for profile in (*nvidia_cards(), *amd_cards(), *macs(), *pcs())}
+    cards = (*nvidia_cards(), *amd_cards(), *intel_cards())
+    return {profile.name: profile for profile in (*cards, *macs(), *ryzen_ai_max(), *pcs())}
 
 
 def find_profile(name: str) -> Profile:

@@ -44,8 +44,8 @@ def sheet_rate(profile: Profile) -> Rate:
     return _rate(profile, efficiency, efficiency.share, profile.flops)
 
 
-def mac_processor_rate(profile: Profile) -> Rate:
-    """What to expect of the processor of a Mac, which shares the memory with the GPU."""
+def shared_processor_rate(profile: Profile) -> Rate:
+    """What to expect of a processor that shares the memory with the GPU."""
     return _rate(profile, _EFFICIENCIES[DeviceKind.CPU], _MAC_CPU_SHARE, None)
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from backends.device import Device, DeviceKind
 from localr1.errors import UsageError
-from localr1.hardware.apple import FIRST_NEWER_MACOS, macos_of, working_set_bytes
+from localr1.hardware.apple import (
+    FIRST_NEWER_MACOS,
+    longest_buffer_bytes,
+    macos_of,
+    working_set_bytes,
+)
 from localr1.hardware.catalogue import find_profile
-from localr1.hardware.efficiency import mac_processor_rate, sheet_rate
+from localr1.hardware.efficiency import shared_processor_rate, sheet_rate
 from localr1.hardware.pc import DEFAULT_PC, pc
 from localr1.hardware.profile import Profile
 from localr1.plan.hardware import HOST, Known
@@ -65,7 +70,7 @@ def build_machine(wish: Wish) -> PlannedMachine:
     cards = [profile for profile in found if profile.is_card]
     _check(wish, machines, cards)
     if machines and machines[0].is_unified:
-        return _mac(machines[0], wish)
+        return _mac(machines[0], wish) if machines[0].is_mac else _shared(machines[0])
     return _pc(machines[0] if machines else _pc_of(wish), cards, _assumptions(wish, machines))
 
 
@@ -78,8 +83,8 @@ def _check(wish: Wish, machines: Sequence[Profile], cards: Sequence[Profile]) ->
         raise UsageError(
             "llama.cpp drives cards of one maker at a time", hint="plan for each kind by itself"
         )
-    is_mac = bool(machines) and machines[0].is_unified
-    if is_mac and cards:
+    is_mac = bool(machines) and machines[0].is_mac
+    if machines and machines[0].is_unified and cards:
         raise UsageError(f"{machines[0].name} has no slot for {cards[0].name}")
     if (wish.macos is not None or wish.wired_limit_mib) and not is_mac:
         raise UsageError("--macos and --wired-limit are about Macs: --on m1-max-64gb")
@@ -124,7 +129,8 @@ def _pc(machine: Profile, cards: Sequence[Profile], assumed: Sequence[str]) -> P
     known = {HOST: Known(rate=sheet_rate(machine), taken_bytes=machine.taken_bytes)}
     for name, card in zip(names, cards, strict=True):
         shown_bytes = int(card.memory_bytes * SHOWN_SHARE)
-        devices.append(Device(name, card.kind, card.title, card.memory_bytes, shown_bytes))
+        device = Device(name, card.kind, card.title, card.memory_bytes, shown_bytes)
+        devices.append(_limited(device, card))
         lowest, highest = (n + m for n, m in zip(CONTEXT_BYTES, card.taken_bytes, strict=True))
         known[name] = Known(rate=sheet_rate(card), taken_bytes=(lowest, highest))
     return PlannedMachine(
@@ -144,7 +150,17 @@ def _mac(mac: Profile, wish: Wish) -> PlannedMachine:
     limit_bytes = working_set_bytes(
         mac.memory_bytes, macos=macos, wired_limit_mib=wish.wired_limit_mib
     )
-    device = Device(mac.name, mac.kind, mac.title, mac.memory_bytes, limit_bytes, is_unified=True)
+    longest_bytes = longest_buffer_bytes(mac.memory_bytes, macos=macos)
+    device = Device(
+        mac.name,
+        mac.kind,
+        mac.title,
+        mac.memory_bytes,
+        limit_bytes,
+        is_unified=True,
+        buffer_bytes=longest_bytes,
+        max_alloc_bytes=longest_bytes,
+    )
     since = "as set" if wish.wired_limit_mib else _macos_words(macos)
     share = f"the GPU may use {format_bytes(limit_bytes)} of {format_bytes(mac.memory_bytes)}"
     return PlannedMachine(
@@ -156,9 +172,36 @@ def _mac(mac: Profile, wish: Wish) -> PlannedMachine:
         ),
         known={
             mac.name: Known(rate=sheet_rate(mac)),
-            HOST: Known(rate=mac_processor_rate(mac), taken_bytes=mac.taken_bytes),
+            HOST: Known(rate=shared_processor_rate(mac), taken_bytes=mac.taken_bytes),
         },
         notices=(f"{share} ({since})", "bandwidths are those of data sheets"),
+    )
+
+
+def _shared(pc: Profile) -> PlannedMachine:
+    """A PC whose GPU has a part of its memory."""
+    limit_bytes = int((pc.gpu_share or 0) * pc.memory_bytes)
+    device = Device(pc.name, pc.kind, pc.title, pc.memory_bytes, limit_bytes, is_unified=True)
+    share = f"the GPU may use {format_bytes(limit_bytes)} of {format_bytes(pc.memory_bytes)}"
+    return PlannedMachine(
+        devices=(_limited(device, pc),),
+        host=HostMemory(
+            total_bytes=pc.memory_bytes,
+            available_bytes=pc.memory_bytes,
+            cpu_features=frozenset({"avx2", "avx512"}),
+        ),
+        known={
+            pc.name: Known(rate=sheet_rate(pc)),
+            HOST: Known(rate=shared_processor_rate(pc), taken_bytes=pc.taken_bytes),
+        },
+        notices=(f"{share}, once that is set", "bandwidths are those of data sheets"),
+    )
+
+
+def _limited(device: Device, profile: Profile) -> Device:
+    """The device with what its driver gives at once."""
+    return replace(
+        device, buffer_bytes=profile.buffer_bytes, max_alloc_bytes=profile.max_alloc_bytes
     )
 
 

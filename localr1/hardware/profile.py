@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from backends.allocation_limits import VULKAN_BUFFER_BYTES
 from backends.device import DeviceKind
 from localr1.units import GIB
 
 NVIDIA_SHEETS = "NVIDIA's product pages and architecture whitepapers"
 AMD_SHEETS = "AMD's product pages"
+INTEL_SHEETS = "Intel's product specifications"
 APPLE_SHEETS = "Apple's press releases and technical specifications"
 
 
@@ -35,22 +37,40 @@ class Profile:
     taken_bytes: tuple[int, int]
     """What desktop and other programs, or the operating system, take of it: from, to."""
     source: str
+    gpu_share: float | None = None
+    """In a PC whose GPU has no memory of its own: how much of the machine's it may use."""
+    buffer_bytes: int | None = None
+    """As for `Device`."""
+    max_alloc_bytes: int | None = None
+
+    @property
+    def is_mac(self) -> bool:
+        """Whether it is a Mac, whose GPU may use what macOS says."""
+        return self.kind is DeviceKind.METAL
 
     @property
     def is_unified(self) -> bool:
         """Whether processor and GPU share this memory."""
-        return self.kind is DeviceKind.METAL
+        return self.is_mac or self.gpu_share is not None
 
     @property
     def is_card(self) -> bool:
         """Whether it is a graphics card, to be put into a machine."""
-        return self.kind not in (DeviceKind.METAL, DeviceKind.CPU)
+        return not self.is_unified and self.kind is not DeviceKind.CPU
 
 
 def card(
-    row: tuple[str, int, float, float | None], *, maker: str, kind: DeviceKind, source: str
+    row: tuple[str, int, float, float | None],
+    *,
+    maker: str,
+    kind: DeviceKind,
+    source: str,
+    max_alloc_bytes: int | None = None,
 ) -> Profile:
-    """A card from (name, GiB, GB/s, TFLOPS). In laptops the desktop is often drawn elsewhere."""
+    """A card from (name, GiB, GB/s, TFLOPS). In laptops the desktop is often drawn elsewhere.
+
+    `max_alloc_bytes` is what a Vulkan driver gives at once.
+    """
     name, gib, gigabytes_per_s, teraflops = row
     is_laptop = "laptop" in name
     return Profile(
@@ -62,6 +82,8 @@ def card(
         flops=None if teraflops is None else teraflops * 1e12,
         taken_bytes=(0, GIB // 2 if is_laptop else GIB),
         source=source,
+        buffer_bytes=None if max_alloc_bytes is None else VULKAN_BUFFER_BYTES,
+        max_alloc_bytes=max_alloc_bytes,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from localr1.hardware.apple import macos_of, working_set_bytes
+from localr1.hardware.apple import longest_buffer_bytes, macos_of, working_set_bytes
 from localr1.hardware.catalogue import find_profile
 from localr1.units import GIB
 
@@ -21,6 +21,10 @@ _NEWER = {
 @pytest.mark.parametrize(("gib", "megabytes"), _OLDER.items())
 def test_the_limit_before_macos_26_is_what_logs_print(gib: int, megabytes: float) -> None:
     assert working_set_bytes(gib * GIB, macos=15) / 1e6 == pytest.approx(megabytes, abs=0.03)
+
+
+def test_the_longest_buffer_is_what_logs_print() -> None:
+    assert longest_buffer_bytes(16 * GIB, macos=26) == pytest.approx(9_534_832_640, rel=1e-5)
 
 
 @pytest.mark.parametrize(("gib", "megabytes"), _NEWER.items())

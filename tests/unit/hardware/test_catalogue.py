@@ -19,6 +19,9 @@ from localr1.units import GIB
         ("m1-max-64gb", 64, 400, DeviceKind.METAL),
         ("m2-ultra-192gb", 192, 800, DeviceKind.METAL),
         ("m3-ultra-512gb", 512, 819, DeviceKind.METAL),
+        ("arc-a770", 16, 560, DeviceKind.VULKAN),
+        ("arc-b580", 12, 456, DeviceKind.VULKAN),
+        ("ryzen-ai-max-395-128gb", 128, 256, DeviceKind.VULKAN),
         ("pc-16gb", 16, 51.2, DeviceKind.CPU),
     ],
 )
@@ -65,6 +68,8 @@ def test_every_profile_is_plausible_and_says_where_it_comes_from() -> None:
         assert profile.flops is None or 2e12 <= profile.flops <= 300e12
         lowest, highest = profile.taken_bytes
         assert 0 <= lowest <= highest < profile.memory_bytes / 2
+        # only what drives a card through Vulkan is known to limit single allocations
+        assert (profile.max_alloc_bytes is not None) is (profile.kind is DeviceKind.VULKAN)
 
 
 def test_consumer_cards_reach_from_4_to_32_gb_in_both_forms() -> None:

@@ -76,10 +76,38 @@ def test_macos_and_the_wired_limit_move_the_limit() -> None:
     assert raised.free_bytes == 60 * GIB
 
 
+def test_metal_gives_three_quarters_of_its_limit_at_once() -> None:
+    mac = build_machine(Wish(names=("m1-16gb",))).devices[0]
+
+    assert mac.max_alloc_bytes == mac.buffer_bytes == mac.free_bytes * 3 // 4
+
+
+def test_a_pc_may_share_its_memory_with_a_gpu() -> None:
+    machine = build_machine(Wish(names=("ryzen-ai-max-395-64gb",)))
+
+    (gpu,) = machine.devices
+    assert gpu.is_unified
+    assert gpu.free_bytes == 48 * GIB
+    assert gpu.max_alloc_bytes == 2 * GIB
+    assert machine.host.total_bytes == 64 * GIB
+    assert any("48.0 GiB of 64.0 GiB" in notice for notice in machine.notices)
+
+
+def test_a_driver_limits_what_a_card_gives_at_once() -> None:
+    arc = build_machine(Wish(names=("arc-b580",))).devices[0]
+    geforce = build_machine(Wish(names=("rtx-4090",))).devices[0]
+
+    assert arc.buffer_bytes == GIB
+    assert arc.max_alloc_bytes == 4 * GIB - 4
+    assert geforce.max_alloc_bytes is None
+
+
 @pytest.mark.parametrize(
     ("wish", "message"),
     [
         (Wish(names=("m1-16gb", "rtx-4090")), "no slot"),
+        (Wish(names=("ryzen-ai-max-395-64gb", "rx-580")), "no slot"),
+        (Wish(names=("ryzen-ai-max-395-64gb",), macos=26), "about Macs"),
         (Wish(names=("pc-16gb", "m1-16gb")), "two machines"),
         (Wish(names=("m1-16gb",), ram_bytes=8 * GIB), "leave --ram out"),
         (Wish(names=("rtx-4090", "rx-7900-xtx")), "one maker"),

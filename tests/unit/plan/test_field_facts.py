@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
+import pytest
+
+from localr1.catalogue.entry import find_entry
+from localr1.catalogue.header import card_of as catalogue_card_of
 from localr1.hardware.machine import Wish, build_machine
+from localr1.plan.kv_cache import kv_bytes_per_layer
 from localr1.plan.memory_plan import MemoryPlan, Verdict
 from localr1.plan.planner import make_plan
 from localr1.plan.request import PlanRequest
-from localr1.units import GIB
+from localr1.plan.weights import is_expert
+from localr1.units import GIB, MIB
+from quant.gguf.types import FileType
 from tests.support.plan_models import (
     DEEPSEEK_671B,
     LLAMA_70B,
@@ -92,6 +100,40 @@ def test_experts_go_to_system_memory_and_attention_to_the_card() -> None:
     assert card.layers == (0, 61)
     assert card.expert_layers_on_host >= 58
     assert plan.host.weights_bytes > 300e9
+
+
+def test_671b_have_37b_active_and_a_token_reads_no_more() -> None:
+    entry, _ = find_entry("deepseek-r1:671b")
+    card = catalogue_card_of(entry, FileType.Q4_K_M)
+    assert card.experts is not None
+    routed = sum(math.prod(tensor.dims) for tensor in card.tensors if is_expert(tensor))
+    used = card.experts.n_used / card.experts.n_expert
+
+    assert card.n_params == pytest.approx(671e9, rel=0.001)
+    assert card.n_params - (1 - used) * routed == pytest.approx(37e9, rel=0.02)
+
+
+def test_latent_attention_caches_forty_times_less() -> None:
+    entry, _ = find_entry("deepseek-r1:671b")
+    card = catalogue_card_of(entry, FileType.Q4_K_M)
+    n_head, dim_k, dim_v, f16_bytes = 128, 128 + 64, 128, 2  # DeepSeek-V3's config.json
+    unfolded_bytes = card.n_layer * n_head * (dim_k + dim_v) * f16_bytes
+
+    (cached_bytes,) = {
+        sum(kv_bytes_per_layer(card, PlanRequest(), n_ctx)) / n_ctx for n_ctx in (1024, 16_384)
+    }
+
+    assert unfolded_bytes > 40 * cached_bytes
+    assert cached_bytes * 16_384 / MIB == pytest.approx(1098, abs=1)  # as llama.cpp prints it
+
+
+def test_a_pc_that_shares_128_gb_runs_70b_and_a_card_of_16_gb_does_not() -> None:
+    shared, card = _plan(LLAMA_70B, "ryzen-ai-max-395-128gb"), _plan(LLAMA_70B, "arc-a770")
+
+    assert shared.verdict is Verdict.FITS
+    assert shared.speed is not None
+    assert shared.speed.decode_tokens_per_s[1] < 256e9 / shared.devices[0].weights_bytes
+    assert card.verdict is not Verdict.FITS
 
 
 def test_experts_leave_a_small_card_only_as_far_as_they_must() -> None:
