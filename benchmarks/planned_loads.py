@@ -17,6 +17,7 @@ from benchmarks.published_loads import Load
 from localr1.errors import LocalR1Error
 from localr1.metadata.request import read_request
 from localr1.model_facts.card import ModelCard
+from localr1.plan.compute_buffers import ComputeBuffers
 from localr1.plan.engine_version import layers_on_gpus
 from localr1.plan.kv_cache import kv_bytes_per_layer, padded_cells
 from localr1.plan.memory_plan import DevicePlan
@@ -51,10 +52,14 @@ class PlannedLoad:
     """Whether the type of every tensor is known, and not only the size of the file."""
     is_overridden: bool
     """Whether tensors were sent elsewhere by hand."""
+    helper_bytes: int
+    """Compute buffer of a GPU that holds no layer, yet multiplies long batches for the host."""
 
     @property
     def devices(self) -> tuple[DevicePlan, ...]:
-        """Devices that hold layers."""
+        """Devices that hold layers, or the one without that helps."""
+        if self.helper_bytes:
+            return (replace(self.placement.idle[0], compute_bytes=self.helper_bytes),)
         return tuple(map(self._as_overridden, self.placement.devices))
 
     @property
@@ -81,6 +86,9 @@ def _planned(load: Load) -> PlannedLoad:
     metadata, machine = metadata_of(load), machine_of(load)
     card, request = ModelCard.from_header(metadata.header), _request(load)
     gpus = machine.hardware.gpus
+    if load.ran_out and gpus and not load.offloaded:
+        # the log ends before it says how many
+        request = replace(request, n_gpu_layers=card.n_layer + 1)
     if request.n_ctx is None:
         if not load.ran_out:
             raise NotPlannedError("no context length")
@@ -97,6 +105,9 @@ def _planned(load: Load) -> PlannedLoad:
         placement = placer.best(n_ctx)
     else:
         placement = placer.place(n_ctx, Split(layers, request.n_host_experts or 0))
+    helper_bytes = 0
+    if gpus and not placement.devices:
+        helper_bytes = ComputeBuffers(card, request, machine.hardware).of_helper(n_ctx)
     return PlannedLoad(
         load=load,
         card=card,
@@ -105,6 +116,7 @@ def _planned(load: Load) -> PlannedLoad:
         placement=placement,
         knows_types=all(tensor.type_name != "mixed" for tensor in card.tensors),
         is_overridden=is_overridden,
+        helper_bytes=helper_bytes,
     )
 
 

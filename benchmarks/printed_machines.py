@@ -10,6 +10,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from backends.allocation_limits import (
+    AMD_DRIVER_MAX_BYTES,
+    VULKAN_BUFFER_BYTES,
+    VULKAN_MAX_BYTES,
+)
 from backends.device import Device, DeviceKind
 from benchmarks.published_loads import Load
 from localr1.hardware.catalogue import profiles
@@ -74,7 +79,9 @@ def machine_of(load: Load) -> Machine:
         n_bytes = PLENTY if free_bytes is None else free_bytes
         kind = _kind(name, load.text("backend"))
         # where the whole machine is plenty, nothing is gained by one memory for both
-        devices.append(Device(name, kind, names.get(name, name), n_bytes, n_bytes))
+        card = names.get(name, name)
+        limits = _allocation_limits(kind, card)
+        devices.append(Device(name, kind, card, n_bytes, n_bytes, False, *limits))
         known[name] = Known(taken_bytes=taken_bytes)
     host = HostMemory(total_bytes=PLENTY, available_bytes=PLENTY)
     hardware = Hardware(gpus=tuple(devices), host=host, known=known)
@@ -115,6 +122,14 @@ def _card_names(load: Load) -> dict[str, str]:
     in_turn = dict(zip(names, cards, strict=True)) if len(cards) == len(names) else {}
     stated = {k: v for k, v in load.table("device_names").items() if isinstance(v, str)}
     return in_turn | {name: card for name, card in stated.items() if name in names}
+
+
+def _allocation_limits(kind: DeviceKind, card: str) -> tuple[int | None, int | None]:
+    """What llama.cpp puts into one buffer, and what the driver grants. Mesa's is called RADV."""
+    if kind is not DeviceKind.VULKAN:
+        return None, None
+    is_amd_driver = "AMD" in card and "RADV" not in card
+    return VULKAN_BUFFER_BYTES, AMD_DRIVER_MAX_BYTES if is_amd_driver else VULKAN_MAX_BYTES
 
 
 def _kind(device: str, backend: str) -> DeviceKind:

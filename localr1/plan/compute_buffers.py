@@ -78,6 +78,14 @@ class ComputeBuffers:
         course = self._each(self._graphs.n_tokens(n_ctx), self._layout(n_ctx, split))
         return course.peaks(self._graphs.cells(n_ctx))
 
+    def of_helper(self, n_ctx: int) -> int:
+        """Bytes on the first GPU if it holds no layer, but multiplies long batches for the host.
+
+        llama.cpp's own programs work so with no layers on GPUs; localr1 leaves such a GPU alone.
+        """
+        nowhere = Split((0,) * len(self._hardware.gpus))
+        return self._on_each(n_ctx, nowhere)[0].n_bytes
+
     def _layout(self, n_ctx: int, split: Split) -> Layout:
         is_long = effective_ubatch(self._request, n_ctx) >= LONG_BATCH
         n_used = sum(n > 0 for n in split.layers)
@@ -94,9 +102,15 @@ class ComputeBuffers:
 
     def _borrower(self, split: Split) -> int | None:
         """The first GPU in use that multiplies with the host's matrices; None if none does."""
+        is_idle = not any(split.layers)
         gpus = zip(self._hardware.gpus, split.layers, strict=True)
         return next(
-            (i for i, (gpu, n) in enumerate(gpus) if n and gpu.kind is not DeviceKind.RPC), None
+            (
+                i
+                for i, (gpu, n) in enumerate(gpus)
+                if (n or is_idle) and gpu.kind is not DeviceKind.RPC
+            ),
+            None,
         )
 
     def _most_borrowed_bytes(self, borrower: int | None) -> float:

@@ -19,7 +19,7 @@ from localr1.plan.graph import I32, Graph, Tensor
 from localr1.plan.graph_nodes import WEIGHT, normed, overwrite, projected
 from localr1.plan.graph_shape import GraphShape
 from localr1.plan.latent_attention import is_latent
-from localr1.plan.layer_tensors import LayerTensors
+from localr1.plan.layer_tensors import LayerTensors, output_weight
 from localr1.plan.recurrent_graph import RecurrentGraph, is_gated_delta
 
 VERIFIED_ARCHITECTURES = frozenset(
@@ -99,7 +99,7 @@ class _Builder:
         if card.arch in _CHOOSES_LAST:
             result = self._chosen(result, out_ids)
         result.is_output = True
-        logits = projected(result, card.n_vocab, shape.n_outputs)
+        logits = projected(result, card.n_vocab, shape.n_outputs, weight=output_weight(card))
         logits.is_output = True
         self._graph.expand(logits)
         return self._graph

@@ -16,6 +16,7 @@ _PADDING_AGAIN = 6988  # pull request 17046, November 2025
 _GATES_IN_ONE_STEP = 5782  # pull request 14158, end of June 2025: one operation instead of two
 _CHUNKS = 6569  # pull request 15815, September 2025: compute buffers in several pieces
 _OUTPUT_FIRST = 7466  # pull request 18148, December 2025: the output layer goes to a GPU first
+_ROWS_ON_HOST = 8637  # April 2026, with Gemma 4; in July 2025 they lay on the GPU (issue 14698)
 _HALF_MASKS = 9200  # pull request 23764, end of May 2026: masks in half precision from the start
 _WINDOWED_CACHE = 5429  # pull request 13194, May 2025: small caches for sliding windows
 
@@ -72,3 +73,8 @@ def layers_on_gpus(n_gpu_layers: int, n_layer: int, build: int | None) -> range:
 def splits_compute_buffers(build: int | None) -> bool:
     """Whether a compute buffer becomes several, where the backend wants none to be larger."""
     return build is None or build >= _CHUNKS
+
+
+def keeps_rows_on_host(build: int | None) -> bool:
+    """Whether the rows that each layer of Gemma 3n looks up stay with the token embedding."""
+    return build is None or build >= _ROWS_ON_HOST

@@ -36,3 +36,10 @@ def layer_tensors(card: ModelCard) -> Sequence[LayerTensors]:
             layers[int(match[1])][match[2]] = tensor.dims
             n_bytes[match[2]] = max(n_bytes.get(match[2], 0), tensor.n_bytes)
     return layers
+
+
+def output_weight(card: ModelCard) -> Tensor:
+    """The matrix that makes logits in a graph: the output, or the embedding once more."""
+    name = "token_embd.weight" if card.is_tied else "output.weight"
+    n_bytes = next((tensor.n_bytes for tensor in card.tensors if tensor.name == name), 0)
+    return Tensor((n_bytes,), 1, is_external=True, is_weight=True)

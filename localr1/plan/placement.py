@@ -40,7 +40,7 @@ _VOCABULARY_BYTES = (160, 400)
 # free memory is read. Of published loads, one took 254 MiB more than its buffers (tools/fit-params
 # of llama.cpp), with 488 MiB left one ran on, with 97 one started.
 _DRIVER_BYTES = {DeviceKind.METAL: (0, 150 * MIB)}
-_OTHER_DRIVER_BYTES = (50 * MIB, 300 * MIB)
+_OTHER_DRIVER_BYTES = (50 * MIB, 256 * MIB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Placer:
         self._card = card
         self._request = request
         self._hardware = hardware
-        self.weights = WeightTable(card)
+        self.weights = WeightTable(card, request.engine_build)
         self._compute = ComputeBuffers(card, request, hardware)
         self._kv_bytes = lru_cache(partial(kv_bytes_per_layer, card, request))
         self._state_bytes = state_bytes_per_layer(card, request)

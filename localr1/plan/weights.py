@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from localr1.model_facts.card import ModelCard
+from localr1.plan.engine_version import keeps_rows_on_host
 from quant.gguf.contents import TensorInfo
 
 # types that the CPU backend stores interleaved, and the number of rows that must divide evenly
@@ -24,7 +25,8 @@ _REPACKED_ROWS: dict[str, dict[str, int]] = {
     },
 }  # fmt: skip
 
-_INPUT_NAMES = ("token_embd", "token_types", "position_embd", "per_layer_token_embd")
+_ROWS = "per_layer_token_embd"
+_INPUT_NAMES = ("token_embd", "token_types", "position_embd", _ROWS)
 _EXPERT_NAME = re.compile(r"\bffn_(up|down|gate|gate_up)_(ch|)exps")
 
 
@@ -52,13 +54,16 @@ class WeightTable:
     on the host, wherever their layer is.
     """
 
-    def __init__(self, card: ModelCard) -> None:
+    def __init__(self, card: ModelCard, build: int | None = None) -> None:
+        """`build` is llama.cpp's where it is not the mirrored version."""
         self._card = card
         self._input: list[TensorInfo] = []
         self._shared: list[list[TensorInfo]] = [[] for _ in range(card.n_layer + 1)]
         self._experts: list[list[TensorInfo]] = [[] for _ in range(card.n_layer + 1)]
         for tensor in card.tensors:
             layer = layer_of(tensor, card.n_layer)
+            if tensor.name.startswith(_ROWS) and not keeps_rows_on_host(build):
+                layer = card.n_layer
             if layer is None:
                 self._input.append(tensor)
             else:

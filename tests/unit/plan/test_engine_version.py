@@ -16,6 +16,7 @@ from localr1.plan.kv_cache import kv_bytes_per_layer, padded_cells
 from localr1.plan.offload import Split
 from localr1.plan.planner import make_plan
 from localr1.plan.request import HostMemory, PlanRequest
+from localr1.plan.weights import WeightTable
 from localr1.units import GIB, MIB
 from quant.gguf.types import FileType
 from tests.support.plan_cards import qwen_7b
@@ -113,3 +114,39 @@ def test_a_published_partial_offload_of_2025_is_repeated() -> None:
     printed = (1263.13, 5120.00, 920.00)
     planned = (device.weights_bytes, device.kv_bytes, device.compute_bytes)
     assert [n_bytes / MIB for n_bytes in planned] == pytest.approx(printed, rel=0.002)
+
+
+@pytest.mark.parametrize(
+    ("name", "file_type", "request_", "printed"),
+    [
+        (
+            "qwen2.5:7b", FileType.Q8_0,
+            PlanRequest(n_batch=32, n_ubatch=32, flash_attn="off", engine_build=2874), 571.23,
+        ),
+        (
+            "llama3:8b", FileType.Q4_K_M,
+            PlanRequest(n_batch=128, n_ubatch=128, flash_attn="off", engine_build=3212), 475.60,
+        ),
+    ],
+)  # fmt: skip
+def test_a_gpu_without_layers_borrows_the_output_of_published_loads(
+    name: str, file_type: FileType, request_: PlanRequest, printed: float
+) -> None:
+    """Logged by llama.cpp with 0 layers on the GPU, 512 and 256 tokens (issues 8503 and 8458)."""
+    n_ctx = 512 if request_.n_ubatch == 32 else 256
+    host = HostMemory(total_bytes=2**36, available_bytes=2**36)
+    gpu = Device("CUDA0", DeviceKind.CUDA, "", 2**36, 2**36)
+    card = catalogue_card(entries()[name], file_type)
+
+    buffers = ComputeBuffers(card, request_, Hardware(gpus=(gpu,), host=host))
+
+    assert buffers.of_helper(n_ctx) / MIB == pytest.approx(printed, rel=0.001)
+
+
+@pytest.mark.parametrize(("build", "is_there"), [(None, False), (8637, False), (5884, True)])
+def test_rows_per_layer_once_lay_on_the_gpu(build: int | None, *, is_there: bool) -> None:
+    card = catalogue_card(entries()["gemma3n:e4b"], FileType.Q8_0)
+
+    names = {tensor.name for tensor in WeightTable(card, build).of_gpu((card.n_layer,), 0)}
+
+    assert ("per_layer_token_embd.weight" in names) is is_there
