@@ -34,7 +34,8 @@ class _Link:
 
 # PCI Express 3.0 x8 to 4.0 x16 as copies reach it
 _BUS = _Link((6e9, 25e9), (50e-6, 10e-6))
-# 1 to 10 Gbit/s, and a message over it that waits for its answer; not measured here
+# 1 to 10 Gbit/s, and one way of a message: the graph is sent once, then states go there and back
+# (ggml/src/ggml-rpc/ggml-rpc.cpp); not measured here
 _NETWORK = _Link((110e6, 1.1e9), (500e-6, 50e-6))
 
 
