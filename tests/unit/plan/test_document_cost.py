@@ -197,6 +197,18 @@ def test_windows_and_states_do_not_grow_with_a_document() -> None:
     assert "do not grow with it" in context_line(plan, cost)
 
 
+def test_layers_with_a_state_instead_of_a_cache_cost_nothing() -> None:
+    dense = model("deepseek-r1:7b")
+    every_fourth = tuple(i % 4 == 3 for i in range(dense.n_layer))
+    states = tuple(0 if has_kv else 10_000 for has_kv in every_fourth)
+    hybrid = replace(dense, has_kv=every_fourth, state_numbers=states)
+
+    plan, cost = cost_of(hybrid, machine(32))
+
+    assert cost.kv_bytes == 41_000 * _QWEN_7B_BYTES_PER_TOKEN // 4
+    assert "do not grow with it" in context_line(plan, cost)
+
+
 def test_the_time_to_read_it_is_a_range() -> None:
     plan, cost = cost_of(model("deepseek-r1:7b"), build_machine(Wish(names=("rtx-4090",))))
 
