@@ -1,12 +1,13 @@
 """Predicted against what llama.cpp says it allocates: every model at hand, in many settings.
 
-Models: files that are named; one small checkpoint of each family, converted for this; and headers
-before a hole: the catalogue's models and published ones beyond it, at their true sizes. llama.cpp
-sizes caches and compute buffers without allocating (`no_alloc`), small models are loaded for real
-as well. Weights are those of a load that is called off before it reads. A process for each model,
-so that a failed assertion there costs one model. Prints a table and, last, one JSON line.
+Models: files and checkpoints that are named; one small checkpoint of each family, converted for
+this; and headers before a hole: models of the catalogue and published ones beyond it, at their true
+sizes. llama.cpp sizes caches and compute buffers without allocating (`no_alloc`), small models are
+loaded for real as well. Weights are those of a load that is called off before it reads. A process
+for each model, so that a failed assertion there costs one model. Prints a table and, last, one JSON
+line.
 
-    PYTHONPATH=. python benchmarks/plan_grid.py [MODEL.gguf ...] [--quick] [--only NAME]
+    PYTHONPATH=. python benchmarks/plan_grid.py [MODEL ...] [--all] [--quick] [--only NAME]
 """
 
 from __future__ import annotations
@@ -49,6 +50,11 @@ _ATTENTION = (
     ("off", "q4_0", "f16"),
 )
 _PRINTED_MIB = 0.012  # two lines of two decimals each
+_SHOWN = (
+    "llama3.1:8b", "mixtral:8x7b", "mistral-small:24b", "qwen2.5:7b", "qwen3:8b", "qwen3:30b-a3b",
+    "gpt-oss:20b", "deepseek-v2-lite:16b", "deepseek-r1:671b", "gemma2:9b", "gemma3:12b",
+    "phi3.5:3.8b", "phi4:14b", "granite3.3:8b", "olmo2:7b", "smollm3:3b",
+)  # fmt: skip
 _MOST_MAPPED_BYTES = 8 * GIB  # the system reads ahead what is mapped
 _MOST_LOADED_BYTES = GIB // 2
 _TIMEOUT_S = 900
@@ -85,12 +91,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--quick", action="store_true", help="two contexts and one batch size")
+    parser.add_argument("--all", action="store_true", help="every shape of the catalogue")
     parser.add_argument("--only", help="of the models made here, those whose name has this in it")
     options = parser.parse_args()
     print(f"{'model':<34} {'settings':>8} {'equal':>6} {'weights':>9} {'KV':>9} {'compute':>17}")
     grids, failed = {}, {}
     with tempfile.TemporaryDirectory() as directory:
-        for name, model in _models(Path(directory), options.models, options.only):
+        for name, model in _models(Path(directory), options):
             try:
                 grids[name] = grid = _measured(model, is_quick=options.quick)
                 print(_row(name, grid), flush=True)
@@ -103,16 +110,20 @@ def main() -> None:
     print(json.dumps({"benchmark": "plan_grid", "models": document, "failed": failed}))
 
 
-def _models(directory: Path, named: list[Path], only: str | None) -> Iterator[tuple[str, Path]]:
-    for path in named:
-        yield path.stem, path
-    wanted = only or ""
+def _models(directory: Path, options: argparse.Namespace) -> Iterator[tuple[str, Path]]:
+    for path in options.models:
+        model = path
+        if path.is_dir():
+            model = directory / f"{path.name}.gguf"
+            convert(path, model, file_type="Q4_K_M")
+        yield path.stem, model
+    wanted = options.only or ""
     for family in family_names():
         if wanted in family:
             model = directory / f"{family}.gguf"
             convert(write_family(family, directory), model, file_type="Q4_K_M")
             yield f"{family} (converted)", model
-    for entry in _shapes():
+    for entry in _shapes() if options.all else (entries()[name] for name in _SHOWN):
         if wanted in entry.name:
             file_type = FileType[(*entry.file_types, "Q4_K_M")[0]]
             yield entry.name, write_header_only(directory / "model.gguf", entry, file_type)
@@ -150,7 +161,7 @@ def _measured(model: Path, *, is_quick: bool) -> Grid:
 
 def _requests(card: ModelCard, *, is_quick: bool) -> Iterator[dict[str, Any]]:
     contexts, batches = ((512, 32_768), (512,)) if is_quick else (_CONTEXTS, _BATCHES)
-    is_latent = not any(card.head_dim_v)  # one cache for keys and values
+    is_latent = any(card.head_dim_k) and not any(card.head_dim_v)  # one cache for keys and values
     for n_ctx, n_ubatch, (flash_attn, type_k, type_v) in product(contexts, batches, _ATTENTION):
         if not holds(type_k, card.head_dim_k) or (is_latent and type_k != type_v):
             continue

@@ -19,16 +19,16 @@ from localr1.plan.graph import I32, Graph, Tensor
 from localr1.plan.graph_nodes import WEIGHT, normed, overwrite, projected
 from localr1.plan.graph_shape import GraphShape
 from localr1.plan.latent_attention import is_latent
-from localr1.plan.layer_tensors import LayerTensors, output_weight
+from localr1.plan.layer_tensors import layer_tensors
 from localr1.plan.recurrent_graph import RecurrentGraph, is_gated_delta
 
 VERIFIED_ARCHITECTURES = frozenset(
     {
         "deepseek2", "dots1", "ernie4_5-moe", "exaone4", "falcon-h1", "gemma", "gemma2", "gemma3",
-        "glm4", "gpt-oss", "granite", "granitehybrid", "granitemoe", "hunyuan-dense", "hunyuan-moe",
-        "lfm2", "lfm2moe", "llama", "mamba", "mamba2", "minimax-m2", "mistral3", "nemotron_h",
-        "olmo2", "olmoe", "phi3", "qwen2", "qwen2moe", "qwen3", "qwen35", "qwen35moe", "qwen3moe",
-        "qwen3next", "seed_oss", "smollm3",
+        "glm4", "glm4moe", "gpt-oss", "granite", "granitehybrid", "granitemoe", "hunyuan-dense",
+        "hunyuan-moe", "lfm2", "lfm2moe", "llama", "mamba", "mamba2", "minimax-m2", "mistral3",
+        "nemotron_h", "olmo2", "olmoe", "phi3", "qwen2", "qwen2moe", "qwen3", "qwen35", "qwen35moe",
+        "qwen3moe", "qwen3next", "seed_oss", "smollm3",
     }
 )  # fmt: skip
 """Held against llama.cpp's own sizes; others are taken to be built alike."""
@@ -50,25 +50,25 @@ _CHOOSES_LAST = frozenset({"nemotron_h", "qwen35", "qwen35moe", "qwen3next"})
 def decoder_graph(
     card: ModelCard,
     shape: GraphShape,
-    tensors: Sequence[LayerTensors],
-    layers: Sequence[int],
     *,
     has_embedding: bool = True,
+    layers: Sequence[int] | None = None,
 ) -> Graph:
     """The graph of one batch. Without `has_embedding`, as on a GPU that gets the rows copied.
 
-    `tensors` are those of all layers, `layers` stands in for the model's own. Steps: 0 is the
-    input, 1 the first of the layers, and the output comes after the last.
+    `layers` stands in for the model's own. Steps: 0 is the input, 1 the first of the layers, and
+    the output comes after the last.
     """
-    return _Builder(card, shape, tensors).build(layers, has_embedding)
+    builder = _Builder(card, shape)
+    return builder.build(range(card.n_layer) if layers is None else layers, has_embedding)
 
 
 class _Builder:
-    def __init__(self, card: ModelCard, shape: GraphShape, tensors: Sequence[LayerTensors]) -> None:
+    def __init__(self, card: ModelCard, shape: GraphShape) -> None:
         self._card = card
         self._shape = shape
         self._graph = Graph()
-        self._layers = tensors
+        self._layers = layer_tensors(card)
         self._attention = AttentionGraph(self._graph, card, shape, self._layers)
         self._recurrent = RecurrentGraph(self._graph, card, shape, self._layers)
         self._pending: list[tuple[int, Tensor]] = []
@@ -99,7 +99,7 @@ class _Builder:
         if card.arch in _CHOOSES_LAST:
             result = self._chosen(result, out_ids)
         result.is_output = True
-        logits = projected(result, card.n_vocab, shape.n_outputs, weight=output_weight(card))
+        logits = projected(result, card.n_vocab, shape.n_outputs)
         logits.is_output = True
         self._graph.expand(logits)
         return self._graph
@@ -171,15 +171,20 @@ class _Builder:
             return overwrite(self._attention.joined(i_layer, heads), stepped)
         if is_latent(layer):
             return self._attention.latent(i_layer, normal)
-        if "attn_output.weight" not in layer:  # nothing but a network
+        if not self._attends(i_layer):  # nothing but a network
             return self._feed_forward(i_layer, normal)
         return self._attention.mixed(i_layer, normal)
+
+    def _attends(self, i_layer: int) -> bool:
+        """Whether the layer looks at keys and values, its own or those of a layer before."""
+        return self._card.has_kv[i_layer] or "attn_q.weight" in self._layers[i_layer]
 
     def _has_network_of_its_own(self, i_layer: int) -> bool:
         """Whether the layer is two things, of which the second is a network."""
         layer = self._layers[i_layer]
-        mixes = self._card.state_numbers[i_layer] or "attn_output.weight" in layer
-        return bool(mixes) and any(name.startswith("ffn_down") for name in layer)
+        mixes = self._recurs(i_layer) or self._attends(i_layer)
+        says_so = "attn_output.weight" in layer or "ssm_out.weight" in layer
+        return mixes and (not says_so or any(name.startswith("ffn_down") for name in layer))
 
     def _sum(self, current: Tensor, residual: Tensor, *, is_network: bool) -> Tensor:
         if _ADDS_TO_RESIDUAL.get(self._card.arch, (False, False))[is_network]:

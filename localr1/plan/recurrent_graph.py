@@ -138,12 +138,12 @@ class RecurrentGraph:
         steps = overwrite(steps, WEIGHT)
         shared = (view(chosen, n_state // n_inner, n_tokens) for _ in range(2))
         n_numbers = n_inner * n_tokens + n_state * self._n_seqs
-        value = view(value, 1, n_inner, n_tokens)
-        scanned = Tensor((n_numbers,), sources=(value, steps, WEIGHT, *shared, self._rows))
+        apart = view(value, 1, n_inner, n_tokens)
+        scanned = Tensor((n_numbers,), sources=(apart, steps, WEIGHT, *shared, self._rows))
         self._keep(view(scanned, n_state))
         gate = copied(view(both, n_inner, n_tokens))
         whole = (n_inner, n_tokens)
-        result = overwrite(view(scanned, *whole), overwrite(view(value, *whole), WEIGHT))
+        result = overwrite(view(scanned, *whole), overwrite(value, WEIGHT))
         return projected(Tensor(whole, sources=(gate, result)), n_embd, n_tokens)
 
     def _unknown(self, i_layer: int, states: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ from localr1.plan.kv_cache import kv_bytes_per_layer, state_bytes_per_layer
 from localr1.plan.request import PlanRequest
 from localr1.units import MIB
 from quant.gguf.header import read_header
-from tests.support.gguf_hybrids import ARCHITECTURES, write_hybrid
 from tests.support.gguf_llama_sizes import llama_sizes
+from tests.support.gguf_published import write_published
 
 _N_CTX = 4096
 _REQUESTS: list[dict[str, Any]] = [
@@ -25,9 +25,9 @@ _REQUESTS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_cache_and_state_equal_llama_cpp(arch: str, tmp_path: Path) -> None:
-    model = write_hybrid(tmp_path / "model.gguf", arch)
+@pytest.mark.parametrize("name", ["qwen3.5-9b", "lfm2-1.2b", "mamba2-2.7b", "falcon-h1-7b"])
+def test_cache_and_state_equal_llama_cpp(name: str, tmp_path: Path) -> None:
+    model = write_published(tmp_path / "model.gguf", name)
     card = ModelCard.from_header(read_header(model))
 
     measured = llama_sizes(model, _REQUESTS)
