@@ -183,6 +183,7 @@ class EngineStartError(EngineError):
     """The child process did not become ready."""
 
     code = "engine_start"
+    advice = "try again when fewer programs run, with TMPDIR where there is room"
 
 
 class EngineDiedError(EngineError):

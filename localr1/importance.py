@@ -124,7 +124,10 @@ def _written(
 ) -> MeasuredImportance:
     weights = engine.observed()
     if not weights:
-        raise EngineRefusedError("llama.cpp multiplied no weight of a layer with anything")
+        raise EngineRefusedError(
+            "llama.cpp multiplied no weight of a layer with anything",
+            hint="give a model of language that llama.cpp runs layer by layer",
+        )
     file = importance_file(weights, dataset=wanted.dataset, chunk_size=wanted.n_ctx)
 
     def pieces() -> Iterator[bytes]:
