@@ -53,6 +53,16 @@ def effective_ubatch(request: PlanRequest, n_ctx: int) -> int:
 def kv_bytes_per_layer(card: ModelCard, request: PlanRequest, n_ctx: int) -> tuple[int, ...]:
     """Bytes of K and V of each layer, over all sequences.
 
+    Raises: as `cache_bytes_per_layer`.
+    """
+    return tuple(map(sum, cache_bytes_per_layer(card, request, n_ctx)))
+
+
+def cache_bytes_per_layer(
+    card: ModelCard, request: PlanRequest, n_ctx: int
+) -> tuple[tuple[int, int], ...]:
+    """The same apart: llama.cpp makes one tensor for K and one for V.
+
     Raises: UnsupportedParametersError if a head is no whole number of the cache type's blocks, or
     if the two types differ where there is one cache for both.
     """
@@ -74,15 +84,15 @@ def kv_bytes_per_layer(card: ModelCard, request: PlanRequest, n_ctx: int) -> tup
     sizes = []
     for i_layer in range(card.n_layer):
         if not card.has_kv[i_layer]:
-            sizes.append(0)
+            sizes.append((0, 0))
             continue
         cells = windowed if card.is_swa[i_layer] else full
         k_width = card.n_head_kv[i_layer] * card.head_dim_k[i_layer]
         v_width = card.n_head_kv[i_layer] * card.head_dim_v[i_layer]
         if v_width and not request.uses_flash_attn:
             v_width = max_v_width  # V lies transposed, and all layers share one stride
-        row_bytes = _row_bytes(request.type_k, k_width) + _row_bytes(request.type_v, v_width)
-        sizes.append(row_bytes * cells)
+        row_bytes = _row_bytes(request.type_k, k_width), _row_bytes(request.type_v, v_width)
+        sizes.append((row_bytes[0] * cells, row_bytes[1] * cells))
     return tuple(sizes)
 
 
