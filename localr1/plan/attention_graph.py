@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from localr1.model_facts.card import ModelCard
-from localr1.plan.graph import F16, F32, I32, I64, Graph, Tensor
+from localr1.plan.graph import ALL_CELLS, F16, F32, I32, I64, WINDOWED_CELLS, Graph, Tensor
 from localr1.plan.graph_nodes import copied, normed, overwrite, projected, scaled, view
 from localr1.plan.graph_shape import GraphShape
 from localr1.plan.latent_attention import latent_attention
@@ -49,8 +49,8 @@ class AttentionGraph:
         self._layers = layers
         n_positions = _POSITIONS_PER_TOKEN.get(card.arch, 1) * shape.n_tokens
         self._positions = Tensor((n_positions,), I32)
-        self._full = self._inputs(shape.n_cells)
-        self._windowed = self._inputs(shape.n_cells_swa)
+        self._full = self._inputs(ALL_CELLS)
+        self._windowed = self._inputs(WINDOWED_CELLS)
 
     def latent(self, i_layer: int, states: Tensor) -> Tensor:
         """What a layer whose attention is latent makes of `states`."""
@@ -61,7 +61,7 @@ class AttentionGraph:
             self._cache(i_layer, self._card.head_dim_k[i_layer], self._shape.k_block)
             for _ in range(2)
         )
-        rows = Tensor((self._shape.n_cells // block_items, n_latent), block_bytes, (values,))
+        rows = Tensor((ALL_CELLS, n_latent), block_bytes / block_items, (values,))
         return latent_attention(
             self._graph,
             self._layers[i_layer],
@@ -124,7 +124,7 @@ class AttentionGraph:
         card, shape, layer = self._card, self._shape, self._layers[i_layer]
         n_tokens, n_head = shape.n_tokens, card.n_head[i_layer]
         dim_k, dim_v = card.head_dim_k[i_layer], card.head_dim_v[i_layer]
-        n_cells = inputs.mask.dims[0]
+        cells = inputs.mask.dims[0]
         looked_up = view(query, dim_k, n_tokens, n_head)
         heads = (dim_v, n_head, n_tokens)
         keys = self._cache(i_layer, dim_k, shape.k_block)
@@ -132,7 +132,7 @@ class AttentionGraph:
         if shape.flash_attn:
             mixed = Tensor(heads, sources=(looked_up, keys, values, inputs.mask))
             return view(mixed, dim_v * n_head, n_tokens)
-        scores = projected(looked_up, n_cells, n_tokens, n_head, weight=keys)
+        scores = projected(looked_up, cells, n_tokens, n_head, weight=keys)
         names = ("attn_sinks.weight",) if "attn_sinks.weight" in layer else ()
         scores = overwrite(scores, inputs.mask, *(layer.weight(name) for name in names))
         mixed = Tensor((dim_v, n_tokens, n_head), sources=(values, scores))
@@ -142,15 +142,15 @@ class AttentionGraph:
     def _cache(self, i_layer: int, head_dim: int, block: tuple[int, int]) -> Tensor:
         """The cached keys or values of a layer, as they are copied where they do not lie."""
         shape, (items, n_bytes) = self._shape, block
-        n_cells = shape.n_cells_swa if self._card.is_swa[i_layer] else shape.n_cells
+        cells = WINDOWED_CELLS if self._card.is_swa[i_layer] else ALL_CELLS
         width = self._card.n_head_kv[i_layer] * head_dim // items
-        return Tensor((width * n_cells * shape.n_rows,), n_bytes, is_external=True)
+        return Tensor((cells, width * shape.n_rows), n_bytes, is_external=True)
 
-    def _inputs(self, n_cells: int) -> _Inputs:
+    def _inputs(self, cells: int) -> _Inputs:
         card, shape = self._card, self._shape
         v_width = max(n * dim for n, dim in zip(card.n_head_kv, card.head_dim_v, strict=True))
         v_items = 1 if shape.flash_attn else v_width  # without flash attention V lies transposed
-        mask = Tensor((n_cells, shape.n_tokens), F16 if shape.flash_attn else F32)
+        mask = Tensor((cells, shape.n_tokens), F16 if shape.flash_attn else F32)
         if shape.casts_masks:
             mask = Tensor(mask.dims, F16, sources=(Tensor(mask.dims, F32),))
         return _Inputs(
@@ -171,6 +171,7 @@ class AttentionGraph:
             n_fused = math.prod(heads) + n_kv * (heads[0] + card.head_dim_v[i_layer])
             flat = self._biased(i_layer, "attn_qkv", states, n_fused)
         else:
+            # of other kinds of attention, like that of old DeepSeek files, only the sizes are known
             width = layer.get("attn_q.weight", (0, math.prod(heads)))[1]
             flat = self._biased(i_layer, "attn_q", states, width)
             gate = flat if flat.dims[0] == 2 * math.prod(heads) else None
@@ -227,7 +228,7 @@ def _rotated(tensor: Tensor, rotation: Tensor | None) -> Tensor:
     if rotation is None:
         return tensor
     n = rotation.dims[0]
-    flat = view(tensor, n, tensor.n_bytes // tensor.item_bytes // n)
+    flat = view(tensor, n, math.prod(tensor.dims) // n)
     return view(Tensor(flat.dims, sources=(rotation, flat)), *tensor.dims)
 
 

@@ -19,7 +19,7 @@ from localr1.plan.graph import I32, Graph, Tensor
 from localr1.plan.graph_nodes import WEIGHT, normed, overwrite, projected
 from localr1.plan.graph_shape import GraphShape
 from localr1.plan.latent_attention import is_latent
-from localr1.plan.layer_tensors import layer_tensors
+from localr1.plan.layer_tensors import LayerTensors, output_weight
 from localr1.plan.recurrent_graph import RecurrentGraph, is_gated_delta
 
 VERIFIED_ARCHITECTURES = frozenset(
@@ -50,25 +50,25 @@ _CHOOSES_LAST = frozenset({"nemotron_h", "qwen35", "qwen35moe", "qwen3next"})
 def decoder_graph(
     card: ModelCard,
     shape: GraphShape,
+    tensors: Sequence[LayerTensors],
+    layers: Sequence[int],
     *,
     has_embedding: bool = True,
-    layers: Sequence[int] | None = None,
 ) -> Graph:
     """The graph of one batch. Without `has_embedding`, as on a GPU that gets the rows copied.
 
-    `layers` stands in for the model's own. Steps: 0 is the input, 1 the first of the layers, and
-    the output comes after the last.
+    `tensors` are those of all layers, `layers` stands in for the model's own. Steps: 0 is the
+    input, 1 the first of the layers, and the output comes after the last.
     """
-    builder = _Builder(card, shape)
-    return builder.build(range(card.n_layer) if layers is None else layers, has_embedding)
+    return _Builder(card, shape, tensors).build(layers, has_embedding)
 
 
 class _Builder:
-    def __init__(self, card: ModelCard, shape: GraphShape) -> None:
+    def __init__(self, card: ModelCard, shape: GraphShape, tensors: Sequence[LayerTensors]) -> None:
         self._card = card
         self._shape = shape
         self._graph = Graph()
-        self._layers = layer_tensors(card)
+        self._layers = tensors
         self._attention = AttentionGraph(self._graph, card, shape, self._layers)
         self._recurrent = RecurrentGraph(self._graph, card, shape, self._layers)
         self._pending: list[tuple[int, Tensor]] = []
@@ -99,7 +99,7 @@ class _Builder:
         if card.arch in _CHOOSES_LAST:
             result = self._chosen(result, out_ids)
         result.is_output = True
-        logits = projected(result, card.n_vocab, shape.n_outputs)
+        logits = projected(result, card.n_vocab, shape.n_outputs, weight=output_weight(card))
         logits.is_output = True
         self._graph.expand(logits)
         return self._graph
