@@ -179,7 +179,8 @@ def _counted(wish: DocumentWish, counter: TokenCounter) -> tuple[list[CountedDoc
 
 def _line(item: CountedDocument) -> str:
     document, count = item.document, item.count
-    pages = "" if document.n_pages is None else f", {document.n_pages} pages"
+    n_pages = document.n_pages
+    pages = "" if n_pages is None else f", {n_pages} page{'' if n_pages == 1 else 's'}"
     tokens = format_count(count.highest)
     if count.is_estimate:
         tokens = f"{format_count(count.lowest)} to {tokens}"

@@ -17,7 +17,7 @@ from typing import NoReturn
 from localr1.documents.document import Extracted, Format
 from localr1.errors import DocumentError
 from localr1.worker.childside import enter, say_ready
-from localr1.worker.protocol import Message, encode_frame, to_json
+from localr1.worker.protocol import FrameError, Message, encode_frame, to_json
 
 _MEMORY_BYTES = 1024**3  # address space; Python with pypdf takes about 100 MiB
 _GRACE_S = 5  # where no Python code runs that could be interrupted
@@ -61,6 +61,8 @@ def _answer(message: Message) -> bytes:
         return _refusal(f"takes more than {message['cpu_s']} seconds to parse")
     except MemoryError:
         return _refusal("takes more than 1 GiB of memory to parse")
+    except FrameError:
+        return _refusal("has more text than any model reads", "give the part that matters")
     except RecursionError:
         return _refusal("is nested too deeply")
     except Exception as exc:  # noqa: BLE001 - a damaged file makes a parser raise anything

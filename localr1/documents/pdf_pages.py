@@ -36,7 +36,7 @@ def read_pdf(path: Path) -> Extracted:
     empty = [number for number, text in texts.items() if not text.strip()]
     if len(empty) == len(texts):
         raise DocumentError(
-            f"has no text: {n_pages} pages of pictures, or empty ones",
+            "has no text: its pages are pictures or empty",
             hint="a scan needs its text recognised first, for example by ocrmypdf",
         )
     notices = [

@@ -80,7 +80,7 @@ def test_invisible_characters_are_told(tmp_path: Path) -> None:
         ("model.gguf", b"GGUF\x03\0\0\0", "a model"),
         ("program", b"\x01\x02\x00\xff", "binary data"),
         ("cut.pdf", b"%PDF-1.4\n1 0 obj", "is damaged"),
-        ("scan.pdf", pdf_bytes(["", ""]), "has no text: 2 pages"),
+        ("scan.pdf", pdf_bytes(["", ""]), "has no text: its pages are pictures"),
     ],
 )
 def test_what_cannot_be_read_is_one_line_with_the_name(
