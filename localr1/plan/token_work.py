@@ -25,12 +25,16 @@ from localr1.plan.kv_cache import (
 from localr1.plan.rate import Prices
 from localr1.plan.request import PlanRequest
 from localr1.plan.weights import is_expert, layer_of, only_drafts
+from localr1.units import MIB
 from quant.gguf.contents import TensorInfo
 
 OPERATIONS_BESIDE_WEIGHTS = 8
 """Of a layer."""
 LLAMA_OPERATIONS = OPERATIONS_BESIDE_WEIGHTS + 9
 """Of a layer of the models that most published runs are of."""
+
+# more weights than that push the KV cache out of a processor's own caches with each token
+_KEPT_BYTES = 16 * MIB
 
 
 @dataclass(slots=True)
@@ -53,6 +57,11 @@ class PlaceWork:
     n_operations: int
     layers: Sequence[int]
     """Those that attend here."""
+
+    @property
+    def n_bytes(self) -> float:
+        """Bytes of weights that are read."""
+        return math.fsum(of_type.n_bytes for of_type in self.types.values())
 
 
 class TokenWork:
@@ -120,15 +129,15 @@ class TokenWork:
         """Seconds in which a token looks back, and steps recurrent states."""
         # a state is written back for every token
         n_bytes = 2 * math.fsum(self._state_bytes[layer] for layer in work.layers)
-        looking_s = 0.0
-        if prices.looks is None:
+        looks, looking_s = prices.looks, 0.0
+        if looks is not None:
+            n_looks, n_numbers = self.looks(work.layers, n_past)
+            looking_s = n_looks * looks.look_s + n_numbers * looks.number_s
+        if looks is None or work.n_bytes > _KEPT_BYTES:
             n_bytes += math.fsum(
                 self._kv_bytes[layer] * min(self._seen(layer, n_past) / self._cells[layer], 1)
                 for layer in work.layers
             )
-        else:
-            n_looks, n_numbers = self.looks(work.layers, n_past)
-            looking_s = n_looks * prices.looks.look_s + n_numbers * prices.looks.number_s
         return looking_s + n_bytes * prices.weights.byte_s
 
     def looks(self, layers: Iterable[int], n_past: float) -> tuple[float, float]:

@@ -145,13 +145,26 @@ def test_choosing_a_token_costs_more_the_more_there_are() -> None:
     assert speed.decode_tokens_per_s[1] == pytest.approx(1 / seconds)
 
 
-def test_a_processor_looks_back_with_every_head() -> None:
+def test_a_processor_looks_back_with_every_head_and_reads_the_cache_once() -> None:
+    card = card_of(LLAMA_8B)
     looks = LookPrice(look_s=1e-8, number_s=1e-10)
 
-    speed = _speed(card_of(LLAMA_8B), CPU=_rate(50e9, 100e9, looks=looks))
+    speed = _speed(card, CPU=_rate(50e9, 100e9, looks=looks))
 
-    n_looks = 32 * 32 * 4096
-    seconds = _read_bytes(card_of(LLAMA_8B)) / 100e9 + n_looks * (1e-8 + 256 * 1e-10)
+    n_looks, cache_bytes = 32 * 32 * 4096, 32 * 8 * 256 * 2 * 4096
+    seconds = (_read_bytes(card) + cache_bytes) / 100e9 + n_looks * (1e-8 + 256 * 1e-10)
+    assert speed.full_decode_tokens_per_s[1] == pytest.approx(1 / seconds)
+
+
+def test_the_cache_of_a_tiny_model_stays_where_it_was_read() -> None:
+    tiny = replace(
+        LLAMA_8B, n_layer=2, n_embd=256, n_head=4, n_head_kv=4, head_dim=64, n_ff=512, n_vocab=512
+    )
+    looks = LookPrice(look_s=1e-8, number_s=0.0)
+
+    speed = _speed(card_of(tiny), CPU=_rate(50e9, 100e9, looks=looks))
+
+    seconds = _read_bytes(card_of(tiny)) / 100e9 + 2 * 4 * 4096 * 1e-8
     assert speed.full_decode_tokens_per_s[1] == pytest.approx(1 / seconds)
 
 
@@ -161,8 +174,9 @@ def test_nobody_looks_further_back_than_its_window() -> None:
 
     speed = _speed(windowed, CPU=_rate(50e9, 100e9, looks=looks))
 
-    n_looks = 32 * (31 * 1024 + 4096)
-    seconds = _read_bytes(windowed) / 100e9 + n_looks * 1e-6
+    n_cells = 31 * 1024 + 4096
+    cache_bytes = 8 * 256 * 2 * n_cells
+    seconds = (_read_bytes(windowed) + cache_bytes) / 100e9 + 32 * n_cells * 1e-6
     assert speed.full_decode_tokens_per_s[1] == pytest.approx(1 / seconds)
 
 
@@ -174,7 +188,8 @@ def test_latent_attention_sees_one_row_twice() -> None:
 
     speed = _speed(latent, CPU=_rate(50e9, 100e9, looks=looks))
 
-    seconds = _read_bytes(latent) / 100e9 + 32 * 32 * 4096 * 2 * 576 * 1e-9
+    n_numbers, cache_bytes = 32 * 32 * 4096 * 2 * 576, 32 * 576 * 2 * 4096
+    seconds = (_read_bytes(latent) + cache_bytes) / 100e9 + n_numbers * 1e-9
     assert speed.full_decode_tokens_per_s[1] == pytest.approx(1 / seconds)
 
 
