@@ -10,7 +10,8 @@ one, and the first batch of the long prompt. Prints a line per number and, last,
                                     [--filled N] [--patience SECONDS]
 
 A long prompt has `--filled` tokens, fewer where the model was trained on fewer, or where reading it
-would take longer than `--patience`.
+would take longer than `--patience`. Four models from 5 million to 7 billion weights take some six
+minutes.
 """
 
 from __future__ import annotations
