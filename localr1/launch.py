@@ -30,6 +30,7 @@ from localr1.model_options import ModelOptions
 from localr1.models import resolve
 from localr1.plan.compare import compare
 from localr1.plan.document_cost import DocumentCost
+from localr1.plan.explain import refusal
 from localr1.plan.host_memory import read_host_memory
 from localr1.plan.memory_plan import MemoryPlan, Verdict
 from localr1.plan.planner import make_plan
@@ -196,11 +197,10 @@ def _loaded(
 def _require_fit(plan: MemoryPlan) -> None:
     if plan.verdict is not Verdict.DOES_NOT_FIT:
         return
-    short_bytes = -plan.margin_bytes
     fixes = [fix.change for fix in plan.fixes if fix.is_enough] or ["a smaller model"]
     raise DoesNotFitError(
         f"{plan.card.name} with a context of {plan.n_ctx} needs {format_bytes(plan.need_bytes)}: "
-        f"{format_bytes(short_bytes)} too much",
+        + (refusal(plan) or f"{format_bytes(-plan.margin_bytes)} too much"),
         hint=f"try {' or '.join(fixes[:2])}; --load-anyway loads it all the same",
     )
 

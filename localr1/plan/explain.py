@@ -107,9 +107,10 @@ def _layers(place: DevicePlan, plan: MemoryPlan) -> str:
 
 def _verdict(plan: MemoryPlan) -> str:
     spare = format_bytes(plan.margin_bytes)
-    refusing = next((place for place in plan.places if place.too_large), None)
-    if refusing is not None and plan.margin_bytes >= 0:
-        return _refusal(refusing, plan)
+    refused = refusal(plan)
+    if refused is not None:
+        context = f"; {plan.max_ctx} tokens of context would fit" if plan.max_ctx else ""
+        return f"does not fit: {refused}{context}"
     if plan.verdict is Verdict.DOES_NOT_FIT:
         stage = _STAGES[plan.failing_stage or Stage.FIRST_RUN]
         context = f"; {plan.max_ctx} tokens of context would fit" if plan.max_ctx else ""
@@ -125,15 +126,15 @@ def _verdict(plan: MemoryPlan) -> str:
     )
 
 
-def _refusal(place: DevicePlan, plan: MemoryPlan) -> str:
-    """There is room, but not for one thing at once."""
-    piece, limit_bytes = place.too_large, place.max_alloc_bytes
-    if piece is None or limit_bytes is None:
-        raise ValueError(f"{place.name} refuses nothing")
-    what = f"{safe_line(piece.what)} needs {piece.n_bytes / MIB:.0f} MiB in one piece"
-    context = f"; {plan.max_ctx} tokens of context would fit" if plan.max_ctx else ""
-    granted = f"the driver of {safe_line(place.name)} gives {limit_bytes / MIB:.0f} MiB at most"
-    return f"does not fit: {what}, {granted}{context}"
+def refusal(plan: MemoryPlan) -> str | None:
+    """What a driver would refuse although there is room for it; None if it gives everything."""
+    for place in plan.places if plan.margin_bytes >= 0 else ():
+        piece = place.too_large
+        if piece is not None and place.max_alloc_bytes is not None:
+            what = f"{safe_line(piece.what)} needs {piece.n_bytes / MIB:.0f} MiB in one piece"
+            most = f"{place.max_alloc_bytes / MIB:.0f} MiB at most"
+            return f"{what}, the driver of {safe_line(place.name)} gives {most}"
+    return None
 
 
 def _speed(speed: Speed, verdict: Verdict) -> list[str]:

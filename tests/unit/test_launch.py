@@ -228,6 +228,15 @@ def test_what_does_not_fit_is_not_loaded(r1_nano: Path) -> None:
     assert "--load-anyway" in error.value.hint
 
 
+def test_what_a_driver_refuses_is_said_though_there_is_room(r1_nano: Path) -> None:
+    refusing = replace(_CARD, kind=DeviceKind.VULKAN, max_alloc_bytes=2**16)
+    engine = _LoadingEngine(devices=(_CPU, refusing))
+    _, run = _launch(r1_nano, engine, options=ModelOptions(n_gpu_layers=1))
+
+    with pytest.raises(DoesNotFitError, match="in one piece, the driver of CUDA0 gives 0 MiB"):
+        run()
+
+
 def test_what_does_not_fit_is_loaded_anyway_if_the_user_says_so(r1_nano: Path) -> None:
     engine = _LoadingEngine()
     _, run = _launch(r1_nano, engine, options=replace(_HUGE, loads_anyway=True))
