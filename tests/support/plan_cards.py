@@ -10,11 +10,20 @@ from quant.gguf.types import TensorType
 
 
 def qwen_7b() -> ModelCard:
-    """The shape of R1-Distill-Qwen-7B with all matrices in one tensor per layer, Q8_0."""
-    n_layer, n_embd, n_vocab = 28, 3584, 152_064
-    per_layer = 2 * n_embd * (n_embd + 512) + 3 * n_embd * 18_944
+    """The shape of R1-Distill-Qwen-7B without norms and biases, all matrices in Q8_0."""
+    n_layer, n_embd, n_kv, n_ff, n_vocab = 28, 3584, 512, 18_944, 152_064
+    layer = {
+        "attn_q": (n_embd, n_embd),
+        "attn_k": (n_embd, n_kv),
+        "attn_v": (n_embd, n_kv),
+        "attn_output": (n_embd, n_embd),
+        "ffn_gate": (n_embd, n_ff),
+        "ffn_up": (n_embd, n_ff),
+        "ffn_down": (n_ff, n_embd),
+    }
     shapes = {"token_embd.weight": (n_embd, n_vocab), "output.weight": (n_embd, n_vocab)}
-    shapes |= {f"blk.{i}.all.weight": (n_embd, per_layer // n_embd) for i in range(n_layer)}
+    for i in range(n_layer):
+        shapes |= {f"blk.{i}.{name}.weight": dims for name, dims in layer.items()}
     tensors, offset = [], 0
     for name, dims in shapes.items():
         n_bytes = TensorType["Q8_0"].n_bytes(dims[0] * dims[1])
@@ -30,7 +39,7 @@ def qwen_7b() -> ModelCard:
         n_embd=n_embd,
         n_vocab=n_vocab,
         n_ctx_train=131_072,
-        n_ff=(18_944,) * n_layer,
+        n_ff=(n_ff,) * n_layer,
         n_head=(28,) * n_layer,
         n_head_kv=(4,) * n_layer,
         head_dim_k=(128,) * n_layer,

@@ -90,7 +90,7 @@ def test_fixes_do_what_they_say() -> None:
 
 
 def test_switching_flash_attention_on_is_offered_where_it_is_off() -> None:
-    plan = _on_host(11, PlanRequest(n_ctx=65_536, flash_attn="off"))
+    plan = _on_host(12, PlanRequest(n_ctx=65_536, flash_attn="off"))
 
     assert "--flash-attn on" in {fix.change for fix in plan.fixes}
 
