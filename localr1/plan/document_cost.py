@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from localr1.model_facts.card import ModelCard
+from localr1.plan.comfort import is_comfortable
 from localr1.plan.kv_cache import padded_cells
 from localr1.plan.memory_plan import Fix, MemoryPlan, Verdict
 from localr1.plan.prompt_attention import slowdown
@@ -177,7 +178,8 @@ class _Search:
             return
         if self._need.n_ctx > self._now.n_ctx:
             longer = replace(self._request, n_ctx=self._need.n_ctx)
-            yield self._with(f"--ctx {longer.n_ctx}", "more memory", self._need, request=longer)
+            after = self._planned(self._now.card, longer, with_fixes=False)
+            yield self._way(f"--ctx {longer.n_ctx}", "more memory", self._need, after)
             return  # the plan's own fixes are for the context that is too short
         own = [fix for fix in self._now.fixes if not fix.change.startswith("--ctx ")]
         yield from sorted(own, key=_drasticness)
@@ -188,38 +190,37 @@ class _Search:
         for n_reserved in (need.n_reserved // 2, need.n_reserved // 4):
             if n_reserved >= _LEAST_RESERVED:
                 less = replace(need, n_reserved=n_reserved)
-                way = self._with(f"--reserve {n_reserved}", "the end of long thoughts", less)
+                after = self._after(less, self._now.card)
+                way = self._way(f"--reserve {n_reserved}", "the end of long thoughts", less, after)
                 if way.is_enough:
                     yield way
                     break
         if _WORTH_READING <= room_tokens < need.n_document:
             part = replace(need, n_document=room_tokens)
             left_out = round(100 * (1 - room_tokens / need.n_document))
-            yield self._with(
-                f"--document-tokens {room_tokens}", f"the last {left_out} % of the text", part
-            )
+            after = self._after(part, self._now.card)
+            costs = f"the last {left_out} % of the text"
+            yield self._way(f"--document-tokens {room_tokens}", costs, part, after)
 
     def models(self, smaller: Iterable[ModelCard]) -> Iterator[Fix]:
-        """The largest of the smaller models that the document fits into."""
+        """The largest smaller model that takes the document in comfort, or else at all."""
+        at_all: list[Fix] = []
         for card in smaller:
-            way = self._with(card.name, "what the larger model knows", self._need, card=card)
-            if way.is_enough:
+            after = self._after(self._need, card)
+            way = self._way(card.name, "what the larger model knows", self._need, after)
+            if way.is_enough and is_comfortable(after):
                 yield way
                 return
+            at_all += [way] if way.is_enough else []
+        yield from at_all[:1]
 
-    def _with(
-        self,
-        change: str,
-        costs: str,
-        need: DocumentNeed,
-        *,
-        card: ModelCard | None = None,
-        request: PlanRequest | None = None,
-    ) -> Fix:
-        request = request or self._request
+    def _after(self, need: DocumentNeed, card: ModelCard) -> MemoryPlan:
+        request = self._request
         if request.n_ctx is None:
             request = replace(request, n_ctx=need.n_ctx)
-        after = self._planned(card or self._now.card, request, with_fixes=False)
+        return self._planned(card, request, with_fixes=False)
+
+    def _way(self, change: str, costs: str, need: DocumentNeed, after: MemoryPlan) -> Fix:
         is_enough = _obstacle(after, need) is None and (
             self._obstacle is not None or after.verdict is Verdict.FITS
         )

@@ -121,6 +121,16 @@ def test_ways_out_that_are_not_enough_come_last_and_are_not_offered() -> None:
         assert way.is_enough or way.change not in offer(cost)
 
 
+def test_a_model_that_keeps_its_pace_is_offered_before_a_larger_one_that_does_not() -> None:
+    here = build_machine(Wish(names=("rtx-4090",)))
+
+    _, cost = cost_of(model("deepseek-r1:671b"), here)
+    (offered,) = [way for way in cost.ways_out if way.is_enough]
+    plan, _ = cost_of(model(offered.change), here)
+
+    assert plan.verdict is Verdict.FITS
+
+
 def test_a_model_that_does_not_fit_at_all_is_said_to() -> None:
     plan, cost = cost_of(model("deepseek-r1:70b"), machine(16))
 
