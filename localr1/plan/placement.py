@@ -26,21 +26,10 @@ from localr1.plan.kv_cache import (
 )
 from localr1.plan.memory_plan import DevicePlan
 from localr1.plan.offload import Split, best_split, fill_in_order, in_proportion
+from localr1.plan.overhead import driver_bytes, process_bytes
 from localr1.plan.request import PlanRequest
-from localr1.plan.weights import WeightTable, span_bytes
-from localr1.units import MIB
+from localr1.plan.weights import HostWeights, WeightTable, span_bytes
 from quant.gguf.contents import TensorInfo
-
-# The engine's process beside its buffers, measured on Linux x86-64: interpreter and libraries
-# 42 MiB, a tokenizer 170 to 340 bytes per token of the vocabulary, work buffers up to 20 MiB.
-_PROCESS_BYTES = (45 * MIB, 128 * MIB)
-_VOCABULARY_BYTES = (160, 400)
-
-# Kernels, work space and pools of a driver once a model runs. Its context is there already when
-# free memory is read. Of published loads, one took 254 MiB more than its buffers (tools/fit-params
-# of llama.cpp), with 488 MiB left one ran on, with 97 one started.
-_DRIVER_BYTES = {DeviceKind.METAL: (0, 150 * MIB)}
-_OTHER_DRIVER_BYTES = (50 * MIB, 256 * MIB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +75,8 @@ class Placer:
         self._compute = ComputeBuffers(card, request, hardware)
         self._kv_bytes = lru_cache(partial(kv_bytes_per_layer, card, request))
         self._state_bytes = state_bytes_per_layer(card, request)
+        self._gpu_weights = lru_cache(self._weights_on_gpu)
+        self._host_weights = lru_cache(self._weights_on_host)
 
     def best(self, n_ctx: int) -> Placement:
         """The layers and experts that were asked for on the GPUs, else as much as fits."""
@@ -151,7 +142,9 @@ class Placer:
             + _of_layers(self._state_bytes, (layer,))
             for layer in self._on_gpus(n_layers)
         ]
-        rooms = [gpu.free_bytes - self._driver_bytes(gpu)[1] for gpu in self._hardware.gpus]
+        rooms = [
+            gpu.free_bytes - driver_bytes(gpu, self._hardware)[1] for gpu in self._hardware.gpus
+        ]
         if fill_in_order(costs, rooms, 0) is None:
             return None
         split = Split(tuple(self._proportional(n_layers)), n_host_experts)
@@ -180,25 +173,19 @@ class Placer:
     def _device(
         self, gpu: Device, layers: range, n_ctx: int, split: Split, compute: Peak
     ) -> DevicePlan:
-        if self._is_mapped_by(gpu):
-            # Metal uses the mapped file itself, with whatever lies between these tensors
-            weights_bytes = span_bytes(self.weights.of_gpu(layers, split.n_host_experts))
-        else:
-            weights_bytes = sum(
-                self.weights.gpu_bytes(layer, split.n_host_experts) for layer in layers
-            )
+        is_mapped = self._is_mapped_by(gpu)
         return DevicePlan(
             name=gpu.name,
             kind=gpu.kind,
             total_bytes=gpu.total_bytes,
             free_bytes=gpu.free_bytes,
             limit_bytes=gpu.free_bytes,
-            weights_bytes=weights_bytes,
+            weights_bytes=self._gpu_weights(layers, split.n_host_experts, is_mapped),
             kv_bytes=_of_layers(self._kv_bytes(n_ctx), layers),
             recurrent_bytes=_of_layers(self._state_bytes, layers),
             compute_bytes=compute.n_bytes,
             output_bytes=0,
-            overhead_bytes=self._driver_bytes(gpu),
+            overhead_bytes=driver_bytes(gpu, self._hardware),
             layers=(layers[0], layers[-1]),
             expert_layers_on_host=sum(
                 layer in layers and layer < split.n_host_experts
@@ -216,19 +203,36 @@ class Placer:
             ),
         )
 
-    def _host_plan(self, n_ctx: int, split: Split, shared_bytes: int) -> DevicePlan:
-        card, request = self._card, self._request
-        on_gpus = self._on_gpus(split.n_gpu_layers)
-        before, after = range(on_gpus.start), range(on_gpus.stop, card.n_layer + 1)
-        layers, shown = (*before, *after), before or after
-        weights = self.weights.host_weights(
-            layers,
+    def _weights_on_gpu(
+        self,
+        layers: range,
+        n_host_experts: int,
+        is_mapped: bool,  # noqa: FBT001 - part of a key
+    ) -> int:
+        if is_mapped:
+            # Metal uses the mapped file itself, with whatever lies between these tensors
+            return span_bytes(self.weights.of_gpu(layers, n_host_experts))
+        return sum(self.weights.gpu_bytes(layer, n_host_experts) for layer in layers)
+
+    def _weights_on_host(self, split: Split) -> HostWeights:
+        return self.weights.host_weights(
+            self._on_host(split),
             split.n_host_experts,
             # a GPU's own kind of host memory is preferred to repacking
             features=self._hardware.host.cpu_features if self._hardware.is_remote else frozenset(),
-            use_mmap=request.use_mmap,
+            use_mmap=self._request.use_mmap,
             shared=self._mapped_by_gpus(split),
         )
+
+    def _on_host(self, split: Split) -> tuple[int, ...]:
+        on_gpus = self._on_gpus(split.n_gpu_layers)
+        return (*range(on_gpus.start), *range(on_gpus.stop, self._card.n_layer + 1))
+
+    def _host_plan(self, n_ctx: int, split: Split, shared_bytes: int) -> DevicePlan:
+        card, request = self._card, self._request
+        on_gpus = self._on_gpus(split.n_gpu_layers)
+        shown = range(on_gpus.start) or range(on_gpus.stop, card.n_layer + 1)
+        layers, weights = self._on_host(split), self._host_weights(split)
         return DevicePlan(
             name=HOST,
             kind=DeviceKind.CPU,
@@ -241,7 +245,7 @@ class Placer:
             recurrent_bytes=_of_layers(self._state_bytes, layers),
             compute_bytes=self._compute.host_bytes(n_ctx, split),
             output_bytes=output_bytes(card, request),
-            overhead_bytes=self._process_bytes(),
+            overhead_bytes=process_bytes(card.n_vocab, self._hardware),
             layers=(shown[0], shown[-1]) if shown else None,
         )
 
@@ -258,15 +262,6 @@ class Placer:
 
     def _on_gpus(self, n_layers: int) -> range:
         return layers_on_gpus(n_layers, self._card.n_layer, self._request.engine_build)
-
-    def _driver_bytes(self, gpu: Device) -> tuple[int, int]:
-        driver = _DRIVER_BYTES.get(gpu.kind, _OTHER_DRIVER_BYTES)
-        return _sum(driver, self._hardware.of(gpu.name).taken_bytes)
-
-    def _process_bytes(self) -> tuple[int, int]:
-        lowest, highest = (n_bytes * self._card.n_vocab for n_bytes in _VOCABULARY_BYTES)
-        process = _sum(_PROCESS_BYTES, (lowest, highest))
-        return _sum(process, self._hardware.of(HOST).taken_bytes)
 
 
 def _idle(gpu: Device) -> DevicePlan:
@@ -287,8 +282,6 @@ def _idle(gpu: Device) -> DevicePlan:
 
 def _of_layers(n_bytes: Sequence[int], layers: Iterable[int]) -> int:
     """The sum over some layers; the output layer, which comes after all blocks, has nothing."""
+    if isinstance(layers, range):
+        return sum(n_bytes[layers.start : layers.stop])
     return sum(n_bytes[layer] for layer in layers if layer < len(n_bytes))
-
-
-def _sum(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
-    return one[0] + other[0], one[1] + other[1]

@@ -145,10 +145,18 @@ class WeightTable:
 
 def layer_of(tensor: TensorInfo, n_layer: int) -> int | None:
     """The block a tensor belongs to; `n_layer` for the output, None for the input."""
-    if tensor.name.startswith("blk."):
-        number = tensor.name.split(".", 2)[1]
-        return int(number) if number.isdecimal() else n_layer
+    number = _layer_number(tensor.name)
+    if number is not None:
+        return number
     return None if tensor.name.startswith(_INPUT_NAMES) else n_layer
+
+
+@lru_cache(maxsize=2**14)  # every model and every type asks for the same names again
+def _layer_number(name: str) -> int | None:
+    """What stands in a name after `blk.`; None if that is no number."""
+    head, _, rest = name.partition(".")
+    number = rest.partition(".")[0]
+    return int(number) if head == "blk" and number.isdecimal() else None
 
 
 def is_expert(tensor: TensorInfo) -> bool:
