@@ -146,6 +146,8 @@ def _compute(one: PlannedLoad) -> Pair | None:
 
 def _lies_as_planned(one: PlannedLoad) -> bool:
     caches = one.load.on_devices("kv_buffers_mib")
+    if one.is_overridden and len(one.devices) > 1:
+        return False  # whose experts are the host's, not how many, decides which GPU borrows them
     return len(one.devices) == 1 or all(
         math.isclose(device.kv_bytes / MIB, caches.get(device.name, 0), rel_tol=_AS_PLANNED)
         for device in one.devices
