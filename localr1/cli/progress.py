@@ -57,24 +57,29 @@ class ProgressTeller:
     def tell(self, event: Progress) -> Progress:
         """Print the event if it is time to, and draw nothing; returns it with its rates."""
         now_s = self._output.elapsed_s
-        n_weights = event.n_weights_done or 0
         stage = self._stages.get(event.stage)
         is_due = stage is None or stage.told < event.done >= event.total
         if stage is None:
-            stage = _Stage(now_s, event.done, n_weights, now_s, event.done)
+            stage = _Stage(now_s, event.done, event.n_weights_done or 0, now_s, event.done)
             self._stages[event.stage] = stage
-        event = dataclasses.replace(event, t=round(now_s, 3))
-        if (seconds := now_s - stage.began_s) > 0 and event.done > stage.done_before:
-            per_s = (event.done - stage.done_before) / seconds
-            event = dataclasses.replace(
-                event,
-                per_s=round(per_s, 3),
-                left_s=round((event.total - event.done) / per_s, 1),
-                weights_per_s=round((n_weights - stage.weights_before) / seconds)
-                if event.n_weights_done is not None
-                else None,
-            )
+        event = _rated(event, stage, now_s)
         if self._output.as_json and (is_due or now_s - stage.told_s >= _EVENT_EVERY_S):
             stage.told_s, stage.told = now_s, event.done
             self._output.json(to_json(event))
         return event
+
+
+def _rated(event: Progress, stage: _Stage, now_s: float) -> Progress:
+    event = dataclasses.replace(event, t=round(now_s, 3))
+    seconds, done = now_s - stage.began_s, event.done - stage.done_before
+    if seconds <= 0 or done <= 0:
+        return event
+    rated = dataclasses.replace(
+        event,
+        per_s=round(done / seconds, 3),
+        left_s=round((event.total - event.done) * seconds / done, 1),
+    )
+    if event.n_weights_done is None:
+        return rated
+    n_weights = event.n_weights_done - stage.weights_before
+    return dataclasses.replace(rated, weights_per_s=round(n_weights / seconds))
