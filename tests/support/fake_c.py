@@ -28,6 +28,8 @@ class FakeEntry:
     total: int
     free: int
     description: str = "a device"
+    max_size: int = 2**64 - 1
+    """Bytes in one buffer; SIZE_MAX is no limit."""
 
 
 class _Registry:
@@ -55,6 +57,8 @@ class _Registry:
         self.ggml_backend_reg_get_proc_address = lambda _registry, _name: add_server_address
         self.ggml_backend_register = register
         self.ggml_backend_cpu_buffer_type = cpu_buffer_type
+        self.ggml_backend_dev_buffer_type = lambda handle: handle
+        self.ggml_backend_buft_get_max_size = lambda handle: entry(handle).max_size
         self.ggml_backend_dev_count = lambda: len(entries)
         self.ggml_backend_dev_get = lambda index: index + 1
         self.ggml_backend_dev_name = lambda handle: entry(handle).name.encode()

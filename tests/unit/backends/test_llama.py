@@ -42,6 +42,15 @@ def test_cuda_machine_is_described() -> None:
     assert not devices[0].is_unified
 
 
+def test_device_says_what_its_driver_grants_at_once() -> None:
+    limited = replace(_METAL, max_size=12 * _GIB)
+
+    metal, cpu = Llama(FakeC([limited, _CPU]), "0").devices()
+
+    assert (metal.buffer_bytes, metal.max_alloc_bytes) == (12 * _GIB, 12 * _GIB)
+    assert (cpu.buffer_bytes, cpu.max_alloc_bytes) == (None, None)
+
+
 def test_metal_machine_shares_its_memory() -> None:
     metal, _ = Llama(FakeC([_METAL, _CPU]), "0").devices()
 
