@@ -27,12 +27,17 @@ _WISHES = frozenset({DeviceKind.SYCL, DeviceKind.RPC})
 
 
 def allocation_limits(
-    kind: DeviceKind, max_size: int, environment: Mapping[str, str]
+    kind: DeviceKind, max_size: int, description: str, environment: Mapping[str, str]
 ) -> tuple[int | None, int | None]:
-    """`buffer_bytes` and `max_alloc_bytes` of a device whose backend answers `max_size`."""
+    """`buffer_bytes` and `max_alloc_bytes` of a device whose backend answers `max_size`.
+
+    Mesa's driver writes its name, RADV, into the description of AMD's cards; AMD's own does not.
+    """
     if max_size >= _NO_LIMIT:
         return None, None
     if kind is DeviceKind.VULKAN:
         forced = environment.get("GGML_VK_FORCE_MAX_BUFFER_SIZE", "")
-        return max_size, int(forced) if forced.isdecimal() else VULKAN_MAX_BYTES
+        is_amds = description.startswith("AMD") and "RADV" not in description
+        known_bytes = AMD_DRIVER_MAX_BYTES if is_amds else VULKAN_MAX_BYTES
+        return max_size, int(forced) if forced.isdecimal() else known_bytes
     return max_size, None if kind in _WISHES else max_size

@@ -185,18 +185,18 @@ class Llama:
         self._ggml.ggml_backend_dev_memory(handle, ctypes.byref(free), ctypes.byref(total))
         registry = self._ggml.ggml_backend_dev_backend_reg(handle)
         kind = _KINDS.get(self._ggml.ggml_backend_reg_name(registry).decode(), DeviceKind.OTHER)
-        description = self._ggml.ggml_backend_dev_description(handle)
+        description = self._ggml.ggml_backend_dev_description(handle).decode(errors="replace")
         if kind is DeviceKind.CPU:
             # ggml knows of no container, and calls all memory free (ggml/src/ggml-cpu/ggml-cpu.cpp)
             memory = usable_memory(Machine())
             total.value, free.value = memory.total_bytes, memory.available_bytes
         buffer_type = self._ggml.ggml_backend_dev_buffer_type(handle)
         max_size = self._ggml.ggml_backend_buft_get_max_size(buffer_type)
-        buffer_bytes, max_alloc_bytes = allocation_limits(kind, max_size, os.environ)
+        buffer_bytes, max_alloc_bytes = allocation_limits(kind, max_size, description, os.environ)
         return Device(
             name=self._name(handle),
             kind=kind,
-            description=description.decode("utf-8", errors="replace"),
+            description=description,
             total_bytes=total.value,
             free_bytes=free.value,
             is_unified=kind is DeviceKind.METAL
