@@ -23,6 +23,7 @@ from localr1.errors import (
     CancelledError,
     LocalR1Error,
     NoRoomError,
+    ReaderLeftError,
     UsageError,
 )
 from quant.errors import QuantError
@@ -93,6 +94,8 @@ def run(argv: list[str]) -> int:
         result: Any = cli.main(args=argv, prog_name="localr1", standalone_mode=False)
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
+    except ReaderLeftError as exc:
+        return exc.exit_code  # as `| head` wants it: silent, like other tools
     except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - the outermost edge of the process
         return _tell(output, _explained(exc))
     return result if isinstance(result, int) else 0

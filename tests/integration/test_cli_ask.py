@@ -104,7 +104,7 @@ def test_prompt_longer_than_the_context_is_exit_code_8(r1_nano: Path, tmp_path: 
     assert "the context holds 256" in run.stderr.splitlines()[-1]
 
 
-def test_reader_that_leaves_stops_the_program_with_one_line(r1_nano: Path, tmp_path: Path) -> None:
+def test_reader_that_leaves_stops_the_program_without_a_word(r1_nano: Path, tmp_path: Path) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)  # a reader that is gone, as after `| head -1`
     with subprocess.Popen(
@@ -119,7 +119,7 @@ def test_reader_that_leaves_stops_the_program_with_one_line(r1_nano: Path, tmp_p
         _, stderr = run.communicate()
 
     assert run.returncode == 130
-    assert stderr.splitlines()[-1] == "localr1: the reader of stdout went away; stopped"
+    assert "localr1:" not in stderr
     assert "Traceback" not in stderr
 
 
