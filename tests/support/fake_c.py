@@ -28,7 +28,6 @@ class FakeEntry:
     total: int
     free: int
     description: str = "a device"
-    max_buffer: int = 2**64 - 1
     max_size: int = 2**64 - 1
     """Bytes in one buffer; SIZE_MAX is no limit."""
 
@@ -67,8 +66,6 @@ class _Registry:
         self.ggml_backend_dev_type = lambda handle: entry(handle).type
         self.ggml_backend_dev_memory = memory
         self.ggml_backend_dev_backend_reg = lambda handle: handle
-        self.ggml_backend_dev_buffer_type = lambda handle: handle
-        self.ggml_backend_buft_get_max_size = lambda handle: entry(handle).max_buffer
         self.ggml_backend_reg_name = lambda handle: entry(handle).registry.encode()
 
 

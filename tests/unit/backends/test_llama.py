@@ -58,15 +58,6 @@ def test_metal_machine_shares_its_memory() -> None:
     assert metal.is_unified
 
 
-def test_what_a_backend_puts_into_one_buffer_is_asked() -> None:
-    metal = replace(_METAL, max_buffer=9_534_832_640)
-
-    device, cpu = Llama(FakeC([metal, _CPU]), "0").devices()
-
-    assert device.buffer_bytes == device.max_alloc_bytes == 9_534_832_640
-    assert cpu.buffer_bytes is cpu.max_alloc_bytes is None
-
-
 def test_integrated_gpu_shares_its_memory() -> None:
     entry = FakeEntry("Vulkan0", "Vulkan", 2, 8 * _GIB, 8 * _GIB)
 
