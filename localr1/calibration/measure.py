@@ -56,6 +56,7 @@ _N_ROUNDS = 3
 _N_PROMPT = 64
 _N_LONG_PROMPT = 768
 _N_TOKENS = 16
+_N_QUICK_TOKENS = 64  # of models that take a millisecond for each
 
 
 @dataclass(slots=True)
@@ -65,6 +66,7 @@ class _Probe:
     path: Path
     card: ModelCard
     n_prompt: int
+    n_tokens: int
     token_s: list[float] = field(default_factory=list)
     prompt_s: list[float] = field(default_factory=list)
 
@@ -72,6 +74,7 @@ class _Probe:
         return Timing(
             card=self.card,
             n_prompt=self.n_prompt,
+            n_tokens=self.n_tokens,
             prompt_s=tuple(self.prompt_s),
             token_s=tuple(self.token_s),
         )
@@ -118,15 +121,18 @@ def last_measured(llama_cpp_python: str) -> Measured | None:
 
 
 def _write_probes(folder: Path, types: Sequence[TensorType]) -> list[_Probe]:
-    wanted = [(shape, types[0], _N_PROMPT) for shape in (SHALLOW, TALKATIVE, *DEEP)]
-    wanted += [(shape, types[0], _N_LONG_PROMPT) for shape in LOOKING]
-    for kind in types:
-        wanted += [(make(kind, _WEIGHT_BYTES), kind, _N_PROMPT) for make in (wide, narrow)]
+    quick = [(shape, types[0], _N_PROMPT) for shape in (SHALLOW, TALKATIVE, *DEEP)]
+    quick += [(shape, types[0], _N_LONG_PROMPT) for shape in LOOKING]
+    slow = [
+        (make(kind, _WEIGHT_BYTES), kind, _N_PROMPT) for kind in types for make in (wide, narrow)
+    ]
     probes = []
-    for i, (shape, kind, n_prompt) in enumerate(wanted):
+    for i, (shape, kind, n_prompt) in enumerate([*quick, *slow]):
         path = folder / f"{i}.gguf"
         write_probe(path, kind, shape)
-        probes.append(_Probe(path, ModelCard.from_header(read_header(path)), n_prompt))
+        card = ModelCard.from_header(read_header(path))
+        n_tokens = _N_QUICK_TOKENS if i < len(quick) else _N_TOKENS
+        probes.append(_Probe(path, card, n_prompt, n_tokens))
     return probes
 
 
@@ -141,7 +147,7 @@ def _run(engine: Engine, probe: _Probe) -> None:
     question = GenerateRequest(
         segments=(Segment(WORD * probe.n_prompt, parse_special=False),),
         sampling=Sampling(),
-        max_tokens=_N_TOKENS,
+        max_tokens=probe.n_tokens,
     )
     for frame in engine.generate(question):
         if isinstance(frame, TokenPiece):

@@ -65,6 +65,8 @@ class Timing:
 
     card: ModelCard
     n_prompt: int
+    n_tokens: int
+    """Of each of its answers."""
     prompt_s: tuple[float, ...]
     token_s: tuple[float, ...]
 
@@ -177,7 +179,7 @@ def _token_needs(timing: Timing) -> _Needs:
     """Of one token of the answer."""
     card = timing.card
     counts, work = _work(card)
-    n_past = timing.n_prompt + len(timing.token_s) / 2
+    n_past = timing.n_prompt + timing.n_tokens / 2
     n_looks, n_numbers = counts.looks(work.layers, n_past)
     needs = _start_needs(card)
     needs |= {("look", ""): n_looks, ("number", ""): n_numbers}

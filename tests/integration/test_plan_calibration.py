@@ -20,6 +20,7 @@ def test_what_is_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(module, "_WEIGHT_BYTES", MIB)
     monkeypatch.setattr(module, "_N_ROUNDS", 1)
     monkeypatch.setattr(module, "_N_TOKENS", 5)
+    monkeypatch.setattr(module, "_N_QUICK_TOKENS", 5)
     monkeypatch.setattr(module, "_N_PROMPT", 8)
     monkeypatch.setattr(module, "_N_LONG_PROMPT", 16)
     engine = Engine.start()

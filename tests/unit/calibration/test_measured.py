@@ -82,7 +82,11 @@ def _timing(shape: Shape, slower: float = 1.0, jitter: Sequence[float] = (1.0,))
     prompt_s = _prompt_s(shape, n_prompt, slower)
     times = [token_s * jitter[i % len(jitter)] for i in range(_N_TOKENS)]
     return Timing(
-        card=card_of(shape), n_prompt=n_prompt, prompt_s=(prompt_s,), token_s=tuple(times)
+        card=card_of(shape),
+        n_prompt=n_prompt,
+        n_tokens=_N_TOKENS,
+        prompt_s=(prompt_s,),
+        token_s=tuple(times),
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import gguf
@@ -21,6 +22,8 @@ from localr1.units import MIB
 from quant.gguf.header import read_header
 from quant.gguf.types import TensorType
 
+_Make = Callable[[TensorType, int], ProbeShape]
+
 
 def _card(path: Path) -> ModelCard:
     return ModelCard.from_header(read_header(path))
@@ -28,8 +31,8 @@ def _card(path: Path) -> ModelCard:
 
 @pytest.mark.parametrize("make", [wide, narrow])
 @pytest.mark.parametrize("name", ["Q4_K", "Q8_0", "BF16"])
-def test_a_probe_of_weights_is_about_as_big_as_wanted(name: str, make: type[ProbeShape]) -> None:
-    shape = make(TensorType[name], 128 * MIB)  # type: ignore[call-arg]
+def test_a_probe_of_weights_is_about_as_big_as_wanted(name: str, make: _Make) -> None:
+    shape = make(TensorType[name], 128 * MIB)
 
     n_embd, n_ff = shape.n_embd, shape.n_ff
     n_weights = shape.n_layer * 3 * n_embd * n_ff
