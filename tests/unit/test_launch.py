@@ -2,90 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from backends.device import Device, DeviceKind
-from backends.parameters import EngineParameters
 from backends.rpc import RpcServer
-from localr1.chat.session import OpenedModel
 from localr1.errors import (
     DoesNotFitError,
     EngineDiedError,
     EngineError,
     EngineRefusedError,
 )
-from localr1.events import Event, Notice, Progress
-from localr1.launch import Launch, LoadingEngine
-from localr1.model_facts.card import ModelCard
+from localr1.events import Notice, Progress
+from localr1.launch import LoadingEngine
 from localr1.model_options import ModelOptions
 from localr1.plan.memory_plan import MemoryPlan
-from localr1.worker.frames import EngineInfo, LoadReport, MeasuredBuffer
-from quant.gguf.header import read_header
-from tests.support.fake_engine import FakeEngine, Script, a_report
+from tests.support.launches import CARD, CPU, OPTIONS, LoadableEngine, launch_of
 
 _GIB = 1024**3
-_CPU = Device("CPU", DeviceKind.CPU, "a processor", 32 * _GIB, 30 * _GIB)
-_CARD = Device("CUDA0", DeviceKind.CUDA, "a card", 8 * _GIB, 7 * _GIB)
-_OPTIONS = ModelOptions(n_ctx=512)
 _SERVER = RpcServer("gpu-box", 50052)
 _REMOTE = Device("RPC0", DeviceKind.RPC, _SERVER.endpoint, 8 * _GIB, 7 * _GIB)
 
 
-@dataclass
-class _LoadingEngine(FakeEngine):
-    """Also loads, or fails to."""
-
-    scripts: list[Script] = field(default_factory=list)
-    devices: tuple[Device, ...] = (_CPU,)
-    failure: EngineError | None = None
-    loaded: list[EngineParameters] = field(default_factory=list)
-
-    @property
-    def info(self) -> EngineInfo:
-        return EngineInfo(
-            pid=1,
-            llama_cpp_python="0",
-            supports_gpu_offload=len(self.devices) > 1,
-            supports_rpc=False,
-            devices=self.devices,
-        )
-
-    def load(self, parameters: EngineParameters, /) -> Generator[float, None, LoadReport]:
-        self.loaded.append(parameters)
-        for tensor in range(1000):
-            yield tensor / 999
-        if self.failure is not None:
-            raise self.failure
-        buffer = MeasuredBuffer(device="CPU", purpose="kv", n_bytes=1536 * 1024)
-        return replace(a_report(), buffers=(buffer,))
-
-
-def _launch(
-    path: Path, *engines: _LoadingEngine, options: ModelOptions = _OPTIONS
-) -> tuple[Launch, Callable[[], tuple[list[Event], OpenedModel]]]:
-    waiting = list(engines)
-    card = ModelCard.from_header(read_header(path))
-    launch = Launch(path, card, options, start_engine=lambda _servers: waiting.pop(0))
-
-    def run() -> tuple[list[Event], OpenedModel]:
-        events: list[Event] = []
-        opening = launch.open()
-        while True:
-            try:
-                events.append(next(opening))
-            except StopIteration as done:
-                return events, done.value
-
-    return launch, run
-
-
 def test_model_is_loaded_as_planned_and_measured_beside_it(r1_nano: Path) -> None:
-    engine = _LoadingEngine()
-    _, run = _launch(r1_nano, engine)
+    engine = LoadableEngine()
+    _, run = launch_of(r1_nano, engine)
 
     events, opened = run()
 
@@ -109,9 +53,9 @@ def test_model_is_loaded_as_planned_and_measured_beside_it(r1_nano: Path) -> Non
 def test_card_that_fails_is_noticed_and_the_processor_takes_over(
     failure: EngineError, r1_nano: Path
 ) -> None:
-    failing = _LoadingEngine(devices=(_CPU, _CARD), failure=failure)
-    second = _LoadingEngine(devices=(_CPU, _CARD))
-    _, run = _launch(r1_nano, failing, second)
+    failing = LoadableEngine(devices=(CPU, CARD), failure=failure)
+    second = LoadableEngine(devices=(CPU, CARD))
+    _, run = launch_of(r1_nano, failing, second)
 
     events, opened = run()
 
@@ -127,15 +71,15 @@ def test_card_that_fails_is_noticed_and_the_processor_takes_over(
 @pytest.mark.parametrize(
     ("devices", "failure"),
     [
-        pytest.param((_CPU,), EngineDiedError("killed by SIGABRT"), id="no card to leave"),
-        pytest.param((_CPU, _CARD), EngineRefusedError("bad magic"), id="not the card's fault"),
+        pytest.param((CPU,), EngineDiedError("killed by SIGABRT"), id="no card to leave"),
+        pytest.param((CPU, CARD), EngineRefusedError("bad magic"), id="not the card's fault"),
     ],
 )
 def test_other_failures_are_the_users_to_see(
     devices: tuple[Device, ...], failure: EngineError, r1_nano: Path
 ) -> None:
-    engine = _LoadingEngine(devices=devices, failure=failure)
-    _, run = _launch(r1_nano, engine)
+    engine = LoadableEngine(devices=devices, failure=failure)
+    _, run = launch_of(r1_nano, engine)
 
     with pytest.raises(type(failure)):
         run()
@@ -144,10 +88,10 @@ def test_other_failures_are_the_users_to_see(
 
 
 def test_servers_are_asked_for_their_devices_and_the_user_is_told(r1_nano: Path) -> None:
-    engine = _LoadingEngine(devices=(_CPU, _REMOTE))
+    engine = LoadableEngine(devices=(CPU, _REMOTE))
     asked: list[Sequence[RpcServer]] = []
-    options = replace(_OPTIONS, rpc_servers=(_SERVER,))
-    launch, _ = _launch(r1_nano, engine, options=options)
+    options = replace(OPTIONS, rpc_servers=(_SERVER,))
+    launch, _ = launch_of(r1_nano, engine, options=options)
 
     def start_engine(servers: Sequence[RpcServer]) -> LoadingEngine:
         asked.append(servers)
@@ -164,8 +108,8 @@ def test_servers_are_asked_for_their_devices_and_the_user_is_told(r1_nano: Path)
 
 def test_a_server_that_fails_is_not_made_up_for_by_the_processor(r1_nano: Path) -> None:
     failure = EngineDiedError("killed by SIGABRT")
-    engine = _LoadingEngine(devices=(_CPU, _REMOTE), failure=failure)
-    _, run = _launch(r1_nano, engine, options=replace(_OPTIONS, rpc_servers=(_SERVER,)))
+    engine = LoadableEngine(devices=(CPU, _REMOTE), failure=failure)
+    _, run = launch_of(r1_nano, engine, options=replace(OPTIONS, rpc_servers=(_SERVER,)))
 
     with pytest.raises(EngineDiedError):
         run()
@@ -180,21 +124,21 @@ def test_a_server_that_fails_is_not_made_up_for_by_the_processor(r1_nano: Path) 
 def test_room_is_kept_for_the_logits_that_are_read(
     r1_nano: Path, *, observes_inputs: bool, n_outputs_max: int
 ) -> None:
-    engine = _LoadingEngine()
-    launch, _ = _launch(r1_nano, engine)
+    engine = LoadableEngine()
+    launch, _ = launch_of(r1_nano, engine)
 
     list(replace(launch, observes_inputs=observes_inputs).open())
 
     assert engine.loaded[0].n_outputs_max == n_outputs_max
 
 
-_HUGE = replace(_OPTIONS, n_ctx=2**31 - 512)
+_HUGE = replace(OPTIONS, n_ctx=2**31 - 512)
 
 
 def test_the_engine_gets_the_split_of_the_plan(r1_nano: Path) -> None:
     small = Device("CUDA1", DeviceKind.CUDA, "another card", 8 * _GIB, 2 * _GIB)
-    engine = _LoadingEngine(devices=(_CPU, small, _CARD))
-    _, run = _launch(r1_nano, engine)
+    engine = LoadableEngine(devices=(CPU, small, CARD))
+    _, run = launch_of(r1_nano, engine)
 
     _, opened = run()
 
@@ -206,9 +150,9 @@ def test_the_engine_gets_the_split_of_the_plan(r1_nano: Path) -> None:
 
 
 def test_a_card_that_holds_no_layer_is_not_used(r1_nano: Path) -> None:
-    full = replace(_CARD, free_bytes=100 * 1024**2)
-    engine = _LoadingEngine(devices=(_CPU, full))
-    _, run = _launch(r1_nano, engine)
+    full = replace(CARD, free_bytes=100 * 1024**2)
+    engine = LoadableEngine(devices=(CPU, full))
+    _, run = launch_of(r1_nano, engine)
 
     run()
 
@@ -217,8 +161,8 @@ def test_a_card_that_holds_no_layer_is_not_used(r1_nano: Path) -> None:
 
 
 def test_what_does_not_fit_is_not_loaded(r1_nano: Path) -> None:
-    engine = _LoadingEngine()
-    _, run = _launch(r1_nano, engine, options=_HUGE)
+    engine = LoadableEngine()
+    _, run = launch_of(r1_nano, engine, options=_HUGE)
 
     with pytest.raises(DoesNotFitError) as error:
         run()
@@ -229,17 +173,17 @@ def test_what_does_not_fit_is_not_loaded(r1_nano: Path) -> None:
 
 
 def test_what_a_driver_refuses_is_said_though_there_is_room(r1_nano: Path) -> None:
-    refusing = replace(_CARD, kind=DeviceKind.VULKAN, max_alloc_bytes=2**16)
-    engine = _LoadingEngine(devices=(_CPU, refusing))
-    _, run = _launch(r1_nano, engine, options=ModelOptions(n_gpu_layers=1))
+    refusing = replace(CARD, kind=DeviceKind.VULKAN, max_alloc_bytes=2**16)
+    engine = LoadableEngine(devices=(CPU, refusing))
+    _, run = launch_of(r1_nano, engine, options=ModelOptions(n_gpu_layers=1))
 
     with pytest.raises(DoesNotFitError, match="in one piece, the driver of CUDA0 gives 0 MiB"):
         run()
 
 
 def test_what_does_not_fit_is_loaded_anyway_if_the_user_says_so(r1_nano: Path) -> None:
-    engine = _LoadingEngine()
-    _, run = _launch(r1_nano, engine, options=replace(_HUGE, loads_anyway=True))
+    engine = LoadableEngine()
+    _, run = launch_of(r1_nano, engine, options=replace(_HUGE, loads_anyway=True))
 
     run()
 
@@ -247,9 +191,9 @@ def test_what_does_not_fit_is_loaded_anyway_if_the_user_says_so(r1_nano: Path) -
 
 
 def test_plan_is_handed_out_before_the_load(r1_nano: Path) -> None:
-    engine = _LoadingEngine()
+    engine = LoadableEngine()
     plans: list[tuple[MemoryPlan, int]] = []
-    launch, _ = _launch(r1_nano, engine)
+    launch, _ = launch_of(r1_nano, engine)
     opening = replace(launch, on_plan=lambda plan: plans.append((plan, len(engine.loaded)))).open()
 
     next(opening)
@@ -258,49 +202,3 @@ def test_plan_is_handed_out_before_the_load(r1_nano: Path) -> None:
     ((plan, n_loads),) = plans
     assert (plan.n_ctx, n_loads) == (512, 0)
     assert engine.is_closed
-
-
-@dataclass
-class _GreedyEngine(_LoadingEngine):
-    """Takes more for the cache than any formula says."""
-
-    kv_bytes: int = 40 * 1024**2
-
-    def load(self, parameters: EngineParameters, /) -> Generator[float, None, LoadReport]:
-        report = yield from super().load(parameters)
-        buffer = MeasuredBuffer(device="CPU", purpose="kv", n_bytes=self.kv_bytes)
-        return replace(report, buffers=(buffer,))
-
-
-def test_what_a_load_took_is_told_and_the_next_plan_counts_with_it(
-    r1_nano: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LOCALR1_HOME", str(tmp_path))
-    options = replace(_OPTIONS, n_ctx=8192)  # 24 MiB
-    _, first = _launch(r1_nano, _GreedyEngine(), options=options)
-    _, second = _launch(r1_nano, _GreedyEngine(), options=options)
-
-    (notice,) = [event for event in first()[0] if isinstance(event, Notice)]
-    events, opened = second()
-
-    assert notice.code == "plan_differs"
-    assert notice.message == (
-        "kv on CPU took 40 MiB, 67 % more than planned; the next plan counts with it"
-    )
-    assert not [event for event in events if isinstance(event, Notice)]
-    assert opened.load_event.plan["host"]["kv_bytes"] == 40 * 1024**2
-    note = "kv on CPU was 67 % more than planned in 1 load here: counted"
-    assert note in opened.load_event.plan["notices"]
-
-
-def test_a_fallback_is_not_held_against_the_plan(
-    r1_nano: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LOCALR1_HOME", str(tmp_path))
-    failure = EngineDiedError("killed by SIGABRT")
-    failing = _LoadingEngine(devices=(_CPU, _CARD), failure=failure)
-    _, run = _launch(r1_nano, failing, _GreedyEngine(devices=(_CPU, _CARD)))
-
-    events, _ = run()
-
-    assert [event.code for event in events if isinstance(event, Notice)] == ["cpu_fallback"]
