@@ -52,7 +52,7 @@ from quant.gguf.header import read_header
 from quant.gguf.types import TensorType
 
 _WEIGHT_BYTES = 128 * MIB  # several times the caches of a processor
-_N_ROUNDS = 3
+_N_ROUNDS = 2
 _N_PROMPT = 64
 _N_LONG_PROMPT = 768
 _N_TOKENS = 16

@@ -7,6 +7,9 @@ import pytest
 from localr1.calibration import measure as module
 from localr1.calibration.measure import last_measured, measure, measure_roughly
 from localr1.calibration.probe_model import SHALLOW
+from localr1.cli.output import Output
+from localr1.cli.this_machine import find_this_machine
+from localr1.plan.hardware import HOST
 from localr1.units import MIB
 from localr1.worker.host import Engine
 
@@ -37,3 +40,18 @@ def test_what_is_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert last_measured(version) == found
     assert last_measured("another") is None
     assert list((tmp_path / "cache").iterdir()) == [tmp_path / "cache" / "measured-speed.json"]
+
+
+def test_a_machine_nobody_measured_has_a_guess_of_its_speed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCALR1_HOME", str(tmp_path))
+
+    guessed = find_this_machine(Output(quiet=True))
+    again = find_this_machine(Output(quiet=True))
+
+    rate = guessed.known[HOST].rate
+    assert rate is not None
+    assert rate.is_rough
+    assert any("--calibrate" in notice for notice in guessed.notices)
+    assert again.known[HOST].rate == rate
