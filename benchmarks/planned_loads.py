@@ -131,7 +131,7 @@ def _request(load: Load) -> PlanRequest:
             "type_v": load.text("type_v") or type_k,  # forks have one cache for both
             "n_gpu_layers": offloaded[0] if offloaded else None,
             "flash_attn": load.flash_attn,
-            "kv_unified": load.record.get("kv_unified") in {True, "true"} or None,
+            "kv_unified": str(load.record.get("kv_unified")).lower() == "true" or None,
             "engine": f"b{load.build}" if load.build else None,
         }
     )

@@ -141,6 +141,7 @@ def test_odd_records_are_left_out_with_a_reason_and_end_nothing(
         _LLAMA | {"id": "layers", "n_layer": "many", "gguf_kv": {"llama.block_count": -3}},
         _LLAMA | {"id": "context", "n_ctx": None},
         _LLAMA | {"id": "fork", "runtime": "ik_llama.cpp (fork)"},
+        _LLAMA | {"id": "unified", "kv_unified": [], "n_seq_max": {}, "n_ubatch": "x"},
         _LLAMA | {"id": "offload", "offloaded": "99/33", "device_names": {"CUDA0": 5}},
         {"record_type": "device_limit", "device": "Apple M1 16GB",
          "recommended_max_working_set_mb": 11453.25},
@@ -154,8 +155,8 @@ def test_odd_records_are_left_out_with_a_reason_and_end_nothing(
 
     *words, last = capsys.readouterr().out.splitlines()
     result = json.loads(last)
-    assert result["loads"] == 2  # the good one, and one that says it has more layers than there are
-    assert (result["worked"], result["worked_and_not_refused"]) == (2, 2)
+    assert result["loads"] == 3  # the good one, and two of which nothing that matters is odd
+    assert (result["worked"], result["worked_and_not_refused"]) == (3, 3)
     assert (result["metal_limits"], result["metal_limits_right"]) == (1, 1)
     assert result["errors"]["KV cache and state"]["worst_over"] == pytest.approx(0, abs=1e-5)
     assert not [line for line in words if "the planner broke" in line]
