@@ -101,7 +101,7 @@ def main() -> None:
             try:
                 grids[name] = grid = _measured(model, is_quick=options.quick)
                 print(_row(name, grid), flush=True)
-            except (AssertionError, KeyError, subprocess.TimeoutExpired) as exc:
+            except (AssertionError, subprocess.TimeoutExpired) as exc:
                 failed[name] = str(exc)[-300:]
                 print(f"{name:<34} llama.cpp failed: {failed[name][-120:]!r}", flush=True)
             if model.is_relative_to(directory):

@@ -34,7 +34,7 @@ _T = TypeVar("_T", int, float, str, bool)
 class Unplanned(StrEnum):
     """What a model has and the memory plan does not size yet."""
 
-    UNFOLDED_LATENT = "latent attention unfolded per head, as in old files (compute buffer)"
+    UNFOLDED_LATENT = "latent attention unfolded per head (compute buffer)"
     INDEXER = "sparse-attention index"
     ENCODER = "an encoder, or attention that is not causal"
 
@@ -251,7 +251,8 @@ class _CardReader:
     def _unplanned(self) -> tuple[Unplanned, ...]:
         kv = self._header.kv
         found = {what: None for name, what in _UNPLANNED_KEYS.items() if kv.get(self._key(name))}
-        if any(tensor.name.endswith(".attn_kv_b.weight") for tensor in self._header.tensors):
+        is_unfolded = any(t.name.endswith(".attn_kv_b.weight") for t in self._header.tensors)
+        if is_unfolded and self._arch != "deepseek2":
             found[Unplanned.UNFOLDED_LATENT] = None
         if kv.get(self._key("attention.causal")) is False or "t5" in self._arch:
             found[Unplanned.ENCODER] = None

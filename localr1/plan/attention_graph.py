@@ -15,7 +15,12 @@ from localr1.model_facts.card import ModelCard
 from localr1.plan.graph import ALL_CELLS, F16, F32, I32, I64, WINDOWED_CELLS, Graph, Tensor
 from localr1.plan.graph_nodes import copied, normed, overwrite, projected, scaled, view
 from localr1.plan.graph_shape import GraphShape
-from localr1.plan.latent_attention import latent_attention
+from localr1.plan.latent_attention import (
+    is_unfolded,
+    latent_attention,
+    latent_query,
+    unfolded_keys_and_values,
+)
 from localr1.plan.layer_tensors import LayerTensors
 
 _PERIOD_WITHOUT_POSITIONS = {"granitehybrid": 1, "nemotron_h": 1, "smollm3": 4}
@@ -106,8 +111,13 @@ class AttentionGraph:
 
     def _remember(self, i_layer: int, states: Tensor, query: Tensor, inputs: _Inputs) -> Tensor:
         """Store keys and values of the batch; the query as it meets them."""
-        card, is_strided = self._card, "attn_qkv.weight" in self._layers[i_layer]
-        key, value = self._key(i_layer, states, query), self._value(i_layer, states, query)
+        card, layer = self._card, self._layers[i_layer]
+        is_strided = "attn_qkv.weight" in layer
+        if is_unfolded(layer):
+            heads = (card.head_dim_k[i_layer], card.head_dim_v[i_layer], card.n_head[i_layer])
+            key, value = unfolded_keys_and_values(layer, states, heads, self._positions)
+        else:
+            key, value = self._key(i_layer, states, query), self._value(i_layer, states, query)
         query, key = _rotated(query, inputs.k_rotation), _rotated(key, inputs.k_rotation)
         if inputs.v_rotation is not None:
             value = _rotated(copied(value) if is_strided else value, inputs.v_rotation)
@@ -170,8 +180,10 @@ class AttentionGraph:
             n_kv = card.n_head_kv[i_layer]
             n_fused = math.prod(heads) + n_kv * (heads[0] + card.head_dim_v[i_layer])
             flat = self._biased(i_layer, "attn_qkv", states, n_fused)
+        elif is_unfolded(layer):
+            flat = latent_query(layer, states, math.prod(heads))
         else:
-            # of other kinds of attention, like that of old DeepSeek files, only the sizes are known
+            # without a tensor of that name, as in tests, only the sizes are known
             width = layer.get("attn_q.weight", (0, math.prod(heads)))[1]
             flat = self._biased(i_layer, "attn_q", states, width)
             gate = flat if flat.dims[0] == 2 * math.prod(heads) else None

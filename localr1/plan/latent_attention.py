@@ -1,20 +1,26 @@
 """Owns the part of a compute graph that attends through a latent vector (DeepSeek).
 
 One row per token is cached, shared by all heads; queries are taken into its space, and what comes
-out is taken back per head. Mirrors src/models/deepseek2.cpp (`is_mla`) and
-`llm_graph_context::build_attn_mha` of llama.cpp at the pinned version. Sizes come from tensors.
+out is taken back per head. In old files it is unfolded into heads before these are cached. Mirrors
+src/models/deepseek2.cpp (`is_mla` and not) and `llm_graph_context::build_attn_mha` of llama.cpp at
+the pinned version. Sizes come from tensors.
 """
 
 from __future__ import annotations
 
 from localr1.plan.graph import Graph, Tensor
-from localr1.plan.graph_nodes import normed, overwrite, projected, view
+from localr1.plan.graph_nodes import copied, normed, overwrite, projected, view
 from localr1.plan.layer_tensors import LayerTensors
 
 
 def is_latent(layer: LayerTensors) -> bool:
     """Whether the layer attends through a latent vector without unfolding it."""
     return "attn_k_b.weight" in layer
+
+
+def is_unfolded(layer: LayerTensors) -> bool:
+    """Whether keys and values of every head are made from it first, as in old files."""
+    return "attn_kv_b.weight" in layer
 
 
 def latent_attention(
@@ -37,7 +43,7 @@ def latent_attention(
     n_nope, n_latent, n_head = layer["attn_k_b.weight"]
     dim_v = layer["attn_v_b.weight"][1]
     n_rope = layer["attn_kv_a_mqa.weight"][1] - n_latent
-    query = _query(layer, states, (n_nope + n_rope) * n_head)
+    query = latent_query(layer, states, (n_nope + n_rope) * n_head)
     query = view(query, n_nope + n_rope, n_head, n_tokens)
     to_latent = layer.weight("attn_kv_a_mqa.weight")
     shared = projected(states, n_latent + n_rope, n_tokens, weight=to_latent)
@@ -77,7 +83,27 @@ def latent_attention(
     return projected(mixed, n_embd, n_tokens, weight=layer.weight("attn_output.weight"))
 
 
-def _query(layer: LayerTensors, states: Tensor, width: int) -> Tensor:
+def unfolded_keys_and_values(
+    layer: LayerTensors, states: Tensor, heads: tuple[int, int, int], positions: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Keys and values of every head, made from the latent vector; `heads`: two widths, a number."""
+    (dim_k, dim_v, n_head), n_tokens = heads, states.dims[1]
+    n_latent, n_both = layer["attn_kv_b.weight"]
+    n_shared = layer["attn_kv_a_mqa.weight"][1]
+    to_latent = layer.weight("attn_kv_a_mqa.weight")
+    shared = projected(states, n_shared, n_tokens, weight=to_latent)
+    latent = normed(view(shared, n_latent, n_tokens))
+    both = projected(latent, n_both, n_tokens, weight=layer.weight("attn_kv_b.weight"))
+    value = copied(view(both, dim_v, n_head, n_tokens))
+    n_rope = n_shared - n_latent
+    placed = overwrite(view(shared, n_rope, 1, n_tokens), positions)
+    of_each = Tensor((n_rope, n_head, n_tokens), sources=(placed,))
+    plain = view(both, dim_k - n_rope, n_head, n_tokens)
+    return Tensor((dim_k, n_head, n_tokens), sources=(plain, of_each)), value
+
+
+def latent_query(layer: LayerTensors, states: Tensor, width: int) -> Tensor:
+    """Queries of all heads side by side, where there is a latent vector."""
     n_tokens = states.dims[1]
     if "attn_q_a.weight" not in layer:
         return projected(states, width, n_tokens, weight=layer.weight("attn_q.weight"))

@@ -22,6 +22,8 @@ def write_header_only(path: Path, entry: Entry, file_type: FileType) -> Path:
     key_values.string("tokenizer.ggml.model", "none")
     for name in ("layer_norm_rms_epsilon", "layer_norm_epsilon"):
         key_values.real(f"{entry.architecture}.attention.{name}", 1e-6)
+    if entry.architecture == "granite":  # not loaded without
+        key_values.real("granite.logit_scale", 1.0)
     for key, value in header.kv.items():
         _put(key_values, key, value)
     tensors = [

@@ -42,6 +42,8 @@ def _main() -> None:
     wanted.no_alloc = not question["allocates"]
     wanted.load_mode = c.LLAMA_LOAD_MODE_MMAP if question["allocates"] else c.LLAMA_LOAD_MODE_NONE
     model = c.llama_model_load_from_file(question["model"].encode(), wanted)
+    if not model:
+        sys.exit("".join(log)[-500:])
     weights_mib = _sum(log)["model"]
     answers = []
     for request in question["requests"]:

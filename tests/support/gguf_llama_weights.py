@@ -19,7 +19,7 @@ _SIZE = re.compile(r"(\S+) model buffer size = +([\d.]+) MiB")
 def llama_weights(model: Path, *, repacks: bool = True) -> dict[str, float]:
     """MiB by buffer: the mapped span and, if the processor wants it so, a repacked second copy."""
     question = {"model": str(model), "repacks": repacks}
-    answer: dict[str, float] = ask("tests.support.gguf_llama_weights", question, timeout_s=50)
+    answer: dict[str, float] = ask("tests.support.gguf_llama_weights", question, timeout_s=300)
     return answer
 
 
