@@ -29,21 +29,32 @@ def find_fixes(solver: Solver, now: Placement) -> tuple[Fix, ...]:
     Enough means: fits at all, or, where it fits with a part on the host already, fits on the GPU.
     """
     request = replace(solver.request, n_ctx=solver.n_ctx())
-    tried = [_try(change, solver, now) for change in _changes(solver, request, now)]
-    smaller = [
-        _try(_Change(f"convert -q {card.quant}", "precision", request, card), solver, now)
-        for card in in_smaller_types(solver.card)
-    ]
-    # of several quantisations the most exact that is enough, or else the smallest
-    enough = [fix for fix in smaller if fix.is_enough]
-    found = [*tried, *(enough[:1] or smaller[-1:])]
+    found = [_try(change, solver, now) for change in _changes(solver, request, now)]
+    found += _smaller_type(solver, request, now)
     useful = (fix for fix in found if fix.saves_bytes or fix.is_enough)
     return tuple(sorted(useful, key=lambda fix: (not fix.is_enough, -fix.saves_bytes)))
 
 
+def _smaller_type(solver: Solver, request: PlanRequest, now: Placement) -> list[Fix]:
+    """The most exact quantisation that is enough, or else the smallest."""
+
+    def with_type(card: ModelCard) -> Fix:
+        return _try(_Change(f"convert -q {card.quant}", "precision", request, card), solver, now)
+
+    cards = [*in_smaller_types(solver.card)]
+    if not cards:
+        return []
+    least = with_type(cards[-1])  # where it is not enough, none is
+    others = cards[:-1] if least.is_enough else []
+    return [next((fix for fix in map(with_type, others) if fix.is_enough), least)]
+
+
 def _try(change: _Change, solver: Solver, now: Placement) -> Fix:
     changed = Solver(change.card, change.request, solver.hardware)
-    placement = changed.placement(changed.n_ctx())
+    n_ctx = changed.n_ctx()
+    if change.card is solver.card and replace(solver.request, n_ctx=n_ctx) == change.request:
+        changed = solver  # only the context is another: what was found out for others is of use
+    placement = changed.placement(n_ctx)
     after = changed.verdict(placement)
     is_enough = after is Verdict.FITS or (
         solver.verdict(now) is Verdict.DOES_NOT_FIT and after is Verdict.FITS_WITH_OFFLOAD

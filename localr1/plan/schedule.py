@@ -144,16 +144,18 @@ class _Copies:
         current = None
         for node in self._graph.nodes:
             if node.view_of is None:  # views go along with what comes before them
+                away = [s for s in node.sources if self._place(s, node) != node.place]
                 # so that the memory of the weights that were borrowed before is free again
-                begins = bool(made) and any(
-                    source.is_weight and self._place(source, node) != node.place
-                    for source in node.sources
-                )
+                begins = bool(made) and any(source.is_weight for source in away)
                 if current is not None and (node.place != current or begins):
                     nodes += [*made, *part]
                     part, made = [], []
                 current = node.place
-                node.sources = tuple(self._here(source, node, made) for source in node.sources)
+                if away:
+                    node.sources = tuple(
+                        self._here(source, node, made) if source in away else source
+                        for source in node.sources
+                    )
             part.append(node)
         self._graph.nodes = [*nodes, *made, *part]
         if self._n_copies > 1:
@@ -169,10 +171,8 @@ class _Copies:
         return self._homes.of_source(source, node) if source.is_external else source.place
 
     def _here(self, source: Tensor, node: Tensor, made: list[Tensor]) -> Tensor:
-        """A source of `node`, or its copy where it lies elsewhere; copies are added to `made`."""
-        place = node.place
-        if place is None or self._place(source, node) == place:
-            return source
+        """The copy of a source that lies elsewhere; new copies are added to `made`."""
+        place = self._homes.host if node.place is None else node.place
         key = (id(source), place)
         if key not in self._copied:
             copies = [self._like(source, place) for _ in range(self._n_copies)]
