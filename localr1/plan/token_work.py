@@ -28,10 +28,14 @@ from localr1.plan.weights import is_expert, layer_of, only_drafts
 from localr1.units import MIB
 from quant.gguf.contents import TensorInfo
 
-OPERATIONS_BESIDE_WEIGHTS = 8
+_OPERATIONS_BESIDE_WEIGHTS = 8
 """Of a layer."""
-LLAMA_OPERATIONS = OPERATIONS_BESIDE_WEIGHTS + 9
+LLAMA_OPERATIONS = _OPERATIONS_BESIDE_WEIGHTS + 9
 """Of a layer of the models that most published runs are of."""
+
+# softmax, the largest of them, their weights, which are made to sum to one; and what each expert
+# says is added up (`build_moe_ffn`)
+_OPERATIONS_OF_ROUTING = 6
 
 # more weights than that push the KV cache out of a processor's own caches with each token
 _KEPT_BYTES = 16 * MIB
@@ -85,38 +89,34 @@ class TokenWork:
     def of(self, tensors: Sequence[TensorInfo], layers: Iterable[int]) -> PlaceWork:
         """What is to be done where these weights are and these layers attend."""
         types: defaultdict[str, WeightWork] = defaultdict(WeightWork)
-        n_layer, n_operations = self._card.n_layer, 0
+        blocks = [layer for layer in layers if layer < self._card.n_layer]
+        n_operations = _OPERATIONS_BESIDE_WEIGHTS * len(blocks)
         for tensor in tensors:
-            layer = layer_of(tensor, n_layer)
-            if only_drafts(tensor, n_layer):
+            layer = layer_of(tensor, self._card.n_layer)
+            is_late = layer is None or layer >= self._card.n_layer
+            if is_late and only_drafts(tensor, self._card.n_layer):
                 continue
+            used = touched = 1.0
             n_operations += 1
-            of_experts = is_expert(tensor)
-            used = self._used if of_experts else 1.0
+            if self._card.experts is not None and is_expert(tensor):
+                used, touched = self._used, self._touched
+                if "_down_" in tensor.name:
+                    n_operations += _OPERATIONS_OF_ROUTING + self._card.experts.n_used
             work = types[tensor.type_name]
             work.n_bytes += tensor.n_bytes * used
             if len(tensor.dims) == 1:
                 continue
             work.n_rows += math.prod(tensor.dims[1:]) * used
-            is_last = layer is None or layer == n_layer
-            if not is_last and not (layer == n_layer - 1 and ".ffn_" in tensor.name):
+            is_late = is_late or (layer == self._card.n_layer - 1 and ".ffn_" in tensor.name)
+            if not is_late:
                 work.n_flops += 2 * math.prod(tensor.dims) * used
-                work.n_prompt_bytes += tensor.n_bytes * (self._touched if of_experts else 1.0)
-        blocks = [layer for layer in layers if layer < n_layer]
-        return PlaceWork(
-            types=types,
-            n_operations=n_operations + OPERATIONS_BESIDE_WEIGHTS * len(blocks),
-            layers=blocks,
-        )
+                work.n_prompt_bytes += tensor.n_bytes * touched
+        return PlaceWork(types=types, n_operations=n_operations, layers=blocks)
 
     def token_s(self, work: PlaceWork, prices: Prices, n_past: int) -> float:
         """Seconds of one token with `n_past` tokens in the cache."""
-        reading_s = self.reading_s(work, prices)
-        return (
-            reading_s
-            + work.n_operations * prices.operation_s
-            + self.attention_s(work, prices, n_past)
-        )
+        working_s = work.n_operations * prices.operation_s
+        return self.reading_s(work, prices) + working_s + self.attention_s(work, prices, n_past)
 
     def reading_s(self, work: PlaceWork, prices: Prices) -> float:
         """Seconds in which a token reads weights."""

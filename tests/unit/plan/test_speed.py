@@ -138,6 +138,18 @@ def test_each_operation_costs_its_time() -> None:
     assert speed.bound_by == "work per layer on system memory"
 
 
+def test_choosing_experts_and_adding_them_up_are_operations() -> None:
+    card = card_of(QWEN_30B_A3B)
+    n_expert_bytes = sum(tensor.n_bytes for tensor in card.tensors if "_exps" in tensor.name)
+
+    speed = _speed(card, CPU=_rate(50e9, 100e9, operation_s=0.001))
+
+    n_weights = sum(tensor.name.startswith("blk.") for tensor in card.tensors)
+    n_operations = n_weights + 48 * (8 + 6 + 8) + 2
+    n_bytes = _read_bytes(card) - n_expert_bytes * (1 - 8 / 128)
+    assert speed.decode_tokens_per_s[1] == pytest.approx(1 / (n_bytes / 100e9 + n_operations / 1e3))
+
+
 def test_choosing_a_token_costs_more_the_more_there_are() -> None:
     speed = _speed(card_of(LLAMA_8B), CPU=_rate(50e9, 100e9, token_s=0.01, vocabulary_s=1e-6))
 
