@@ -81,7 +81,7 @@ class DevicePlan:
     max_alloc_bytes: int | None = None
     """The most that the driver gives at once; None if no limit is known."""
     largest: tuple[Allocation, ...] = ()
-    """The largest allocation of each stage, where there is such a limit."""
+    """The largest allocation of each stage, where one may be above that limit."""
 
     @property
     def held_layers(self) -> range:

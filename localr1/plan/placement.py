@@ -24,7 +24,7 @@ from localr1.plan.kv_cache import (
     kv_bytes_per_layer,
     state_bytes_per_layer,
 )
-from localr1.plan.memory_plan import DevicePlan
+from localr1.plan.memory_plan import Allocation, DevicePlan
 from localr1.plan.offload import Split, best_split, fill_in_order, in_proportion
 from localr1.plan.overhead import driver_bytes, process_bytes
 from localr1.plan.request import PlanRequest
@@ -75,6 +75,7 @@ class Placer:
         self._compute = ComputeBuffers(card, request, hardware)
         self._kv_bytes = lru_cache(partial(kv_bytes_per_layer, card, request))
         self._state_bytes = state_bytes_per_layer(card, request)
+        self._has_tensor_above = lru_cache(self._any_tensor_above)
         self._gpu_weights = lru_cache(self._weights_on_gpu)
         self._host_weights = lru_cache(self._weights_on_host)
 
@@ -192,16 +193,28 @@ class Placer:
                 for layer in self.weights.expert_layers
             ),
             max_alloc_bytes=gpu.max_alloc_bytes,
-            largest=()
-            if gpu.max_alloc_bytes is None
-            else largest_allocations(
-                self.weights.of_gpu(layers, split.n_host_experts),
-                layers,
-                caches=cache_bytes_per_layer(self._card, self._request, n_ctx),
-                states=self._state_bytes,
-                compute_bytes=compute.largest_bytes,
-            ),
+            largest=self._largest(gpu, layers, n_ctx, split, compute),
         )
+
+    def _largest(
+        self, gpu: Device, layers: range, n_ctx: int, split: Split, compute: Peak
+    ) -> tuple[Allocation, ...]:
+        """What is worth holding against the limit of a driver; most limits are far away."""
+        bounds = compute.largest_bytes, max(self._kv_bytes(n_ctx)), max(self._state_bytes)
+        if gpu.max_alloc_bytes is None or (
+            max(bounds) <= gpu.max_alloc_bytes and not self._has_tensor_above(gpu.max_alloc_bytes)
+        ):
+            return ()
+        return largest_allocations(
+            self.weights.of_gpu(layers, split.n_host_experts),
+            layers,
+            caches=cache_bytes_per_layer(self._card, self._request, n_ctx),
+            states=self._state_bytes,
+            compute_bytes=compute.largest_bytes,
+        )
+
+    def _any_tensor_above(self, n_bytes: int) -> bool:
+        return any(tensor.n_bytes > n_bytes for tensor in self._card.tensors)
 
     def _weights_on_gpu(
         self,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
 from backends.device import Device, DeviceKind
 from localr1.model_facts.card import ModelCard
+from localr1.plan.compute_buffers import ComputeBuffers
 from localr1.plan.hardware import Hardware
 from localr1.plan.kv_cache import CELL_STEP, cache_bytes_per_layer, padded_cells
-from localr1.plan.memory_plan import DevicePlan, MemoryPlan, Stage, Verdict
+from localr1.plan.memory_plan import DevicePlan, MemoryPlan, Verdict
 from localr1.plan.offload import Split
 from localr1.plan.placement import Placer
 from localr1.plan.planner import make_plan
@@ -91,17 +93,27 @@ def _random_machine(dice: random.Random) -> tuple[tuple[Device, ...], HostMemory
     return tuple(devices), host
 
 
-def _is_within_devices(plan: MemoryPlan) -> bool:
+def _parts_of_compute(
+    card: ModelCard, plan: MemoryPlan, devices: tuple[Device, ...], host: HostMemory
+) -> dict[str, int]:
+    """The largest part of the compute buffer of each GPU, in bytes."""
+    gpus = tuple(sorted(devices, key=lambda device: -device.free_bytes))
+    buffers = ComputeBuffers(card, plan.request, Hardware(gpus=gpus, host=host))
+    peaks = buffers.on_gpus(plan.n_ctx, plan.split)
+    return {gpu.name: peak.largest_bytes for gpu, peak in zip(gpus, peaks, strict=False)}
+
+
+def _is_within_devices(plan: MemoryPlan, parts: Mapping[str, int]) -> bool:
     has_room = all(place.need_bytes <= place.limit_bytes for place in plan.places)
     return has_room and not any(
-        _largest_piece_bytes(plan, device) > device.max_alloc_bytes
+        max(_largest_piece_bytes(plan, device), parts[device.name]) > device.max_alloc_bytes
         for device in plan.devices
         if device.max_alloc_bytes is not None
     )
 
 
 def _largest_piece_bytes(plan: MemoryPlan, device: DevicePlan) -> int:
-    """Of all that the device is given at once: tensors, caches, and parts of compute buffers."""
+    """Of all that the device keeps, each in one piece: tensors, and caches of layers."""
     card, in_host_memory = plan.card, plan.split.n_host_experts
     weights = [
         tensor.n_bytes
@@ -112,8 +124,7 @@ def _largest_piece_bytes(plan: MemoryPlan, device: DevicePlan) -> int:
     caches = cache_bytes_per_layer(card, plan.request, plan.n_ctx)
     held = [layer for layer in device.held_layers if layer < card.n_layer]
     kept = [n_bytes for layer in held for n_bytes in caches[layer]]
-    run = [piece.n_bytes for piece in device.largest if piece.stage is Stage.COMPUTE]
-    return max((*weights, *kept, *run))
+    return max((*weights, *kept))
 
 
 @pytest.mark.parametrize("group", range(_N_GROUPS))
@@ -125,7 +136,8 @@ def test_no_device_is_overfull_and_no_step_is_left_out(group: int) -> None:
 
         plan = make_plan(card, request, devices, host)
 
-        assert _is_within_devices(plan) == (plan.verdict is not Verdict.DOES_NOT_FIT), case
+        parts = _parts_of_compute(card, plan, devices, host)
+        assert _is_within_devices(plan, parts) == (plan.verdict is not Verdict.DOES_NOT_FIT), case
         assert sum(plan.split.layers) == plan.n_gpu_layers <= card.n_layer + 1, case
         _check_layers_are_all_somewhere(card, plan)
         if plan.verdict is Verdict.FITS_WITH_OFFLOAD:
