@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from backends.cache_types import cache_type
+from backends.cache_types import CacheType, cache_type
 from backends.errors import UnsupportedParametersError
 from localr1.model_facts.card import ModelCard
 from localr1.plan.engine_version import cell_step, has_windowed_caches, shares_cells
@@ -81,6 +81,7 @@ def cache_bytes_per_layer(
     max_v_width = max(map(int.__mul__, card.n_head_kv, card.head_dim_v))
     n_rows = n_rows_of_cells(request)
     full, windowed = (n_rows * n_cells(card, request, n_ctx, is_swa=swa) for swa in (False, True))
+    type_k, type_v = cache_type(request.type_k), cache_type(request.type_v)
     sizes = []
     for i_layer in range(card.n_layer):
         if not card.has_kv[i_layer]:
@@ -91,7 +92,7 @@ def cache_bytes_per_layer(
         v_width = card.n_head_kv[i_layer] * card.head_dim_v[i_layer]
         if v_width and not request.uses_flash_attn:
             v_width = max_v_width  # V lies transposed, and all layers share one stride
-        row_bytes = _row_bytes(request.type_k, k_width), _row_bytes(request.type_v, v_width)
+        row_bytes = _row_bytes(type_k, k_width), _row_bytes(type_v, v_width)
         sizes.append((row_bytes[0] * cells, row_bytes[1] * cells))
     return tuple(sizes)
 
@@ -106,9 +107,9 @@ def state_bytes_per_layer(card: ModelCard, request: PlanRequest) -> tuple[int, .
 
 def holds(type_name: str, head_dims: Iterable[int]) -> bool:
     """Whether heads of these widths can be cached in that type."""
-    return all(dim % cache_type(type_name).block_elements == 0 for dim in head_dims)
+    block_elements = cache_type(type_name).block_elements
+    return all(dim % block_elements == 0 for dim in set(head_dims))
 
 
-def _row_bytes(type_name: str, width: int) -> int:
-    kind = cache_type(type_name)
+def _row_bytes(kind: CacheType, width: int) -> int:
     return width // kind.block_elements * kind.block_bytes
