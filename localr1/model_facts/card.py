@@ -39,6 +39,8 @@ class Unplanned(StrEnum):
     ENCODER = "an encoder, or attention that is not causal"
 
 
+_QUERIES = (".attn_q.weight", ".attn_q_b.weight", ".attn_qkv.weight")
+
 _UNPLANNED_KEYS = {
     "attention.indexer.head_count": Unplanned.INDEXER,
 }
@@ -112,6 +114,7 @@ class _CardReader:
         n_embd = self._count("embedding_length")
         n_head = self._per_layer("attention.head_count", 0)
         n_head_kv = self._per_layer("attention.head_count_kv", n_head)
+        self._check_heads(head_count=n_head, head_count_kv=n_head_kv)
         n_ff = self._per_layer("feed_forward_length", 0)
         n_swa, is_swa = self._sliding_window()
         memory = read_layer_memory(
@@ -260,6 +263,13 @@ class _CardReader:
 
     def _key(self, name: str) -> str:
         return f"{self._arch}.{name}"
+
+    def _check_heads(self, **counts: tuple[int, ...]) -> None:
+        # single layers may have none: those that remember by a recurrent state
+        if any(tensor.name.endswith(_QUERIES) for tensor in self._header.tensors):
+            for name, per_layer in counts.items():
+                if not any(per_layer):
+                    raise self._refused(f"{self._key('attention')}.{name} is 0, yet it has attention")
 
     def _check_is_usable(self) -> None:
         if not self._header.tensors:

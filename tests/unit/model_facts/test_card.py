@@ -73,6 +73,21 @@ def test_heads_may_differ_per_layer(with_values: Callable[..., ModelCard]) -> No
     assert card.n_head_kv == (4, 0, 1)
 
 
+@pytest.mark.parametrize("name", ["head_count", "head_count_kv"])
+def test_a_model_that_attends_with_no_heads_is_refused(name: str, tmp_path: Path) -> None:
+    values = {**key_values(_SHAPE), f"qwen2.attention.{name}": 0}
+    path = write_model(tmp_path / "m.gguf", values, {"blk.0.attn_q.weight": ((256, 256), F32)})
+
+    with pytest.raises(ModelFileError, match=f"qwen2.attention.{name} is 0, yet it has attention"):
+        _card(path)
+
+
+def test_a_model_without_attention_needs_no_heads(with_values: Callable[..., ModelCard]) -> None:
+    card = with_values(**{"qwen2.attention.head_count": 0, "qwen2.attention.head_count_kv": None})
+
+    assert card.n_head_kv == (0, 0, 0)
+
+
 def test_head_size_defaults_to_an_equal_share(with_values: Callable[..., ModelCard]) -> None:
     card = with_values(**{"qwen2.attention.key_length": None, "qwen2.attention.value_length": None})
 
