@@ -40,7 +40,7 @@ def _verdict(fit: Fit) -> str:
     plan = fit.plan
     if plan.verdict is Verdict.FITS:
         return "fits"
-    n_experts, n_layers = plan.split.n_host_experts, plan.card.n_layer + 1
+    n_experts, n_layers = plan.expert_layers_on_host, plan.card.n_layer + 1
     if plan.n_gpu_layers == n_layers:
         return f"experts of {n_experts} layers on the processor"
     return f"{plan.n_gpu_layers} of {n_layers} layers on the GPU"

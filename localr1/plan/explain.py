@@ -29,8 +29,10 @@ def lines(plan: MemoryPlan) -> list[str]:
     text.append(_verdict(plan))
     text += [] if plan.speed is None else _speed(plan.speed, plan.verdict)
     width = max((len(fix.change) for fix in plan.fixes), default=0)
+    fails = plan.verdict is Verdict.DOES_NOT_FIT
+    lacking = "not enough alone" if fails else "still not all on the GPU"
     for fix in plan.fixes:
-        enough = "" if fix.is_enough else " (not enough alone)"
+        enough = "" if fix.is_enough else f" ({lacking})"
         saved = format_bytes(fix.saves_bytes)
         text.append(f"  {fix.change:<{max(width, 20)}} saves {saved:>8}, costs {fix.costs}{enough}")
     text += [f"note: {notice}" for notice in plan.notices]
@@ -118,7 +120,7 @@ def _verdict(plan: MemoryPlan) -> str:
     longest = f"longest context that fits: {plan.max_ctx} tokens"
     if plan.verdict is Verdict.FITS:
         return f"fits, {spare} to spare; {longest}"
-    every_layer, n_experts = plan.card.n_layer + 1, plan.split.n_host_experts
+    every_layer, n_experts = plan.card.n_layer + 1, plan.expert_layers_on_host
     on_gpu = f"{plan.n_gpu_layers} of {every_layer} layers on the GPU"
     rest = f"the experts of {n_experts} layers" if n_experts else "the rest"
     return (
@@ -149,5 +151,5 @@ def _speed(speed: Speed, verdict: Verdict) -> list[str]:
 
 def rate(tokens_per_s: Range) -> str:
     """Tokens per second for people: `31 to 41`."""
-    lowest, highest = (f"{value:.1f}" if value < 10 else f"{value:.0f}" for value in tokens_per_s)
+    lowest, highest = (f"{value:.1f}" if value < 9.95 else f"{value:.0f}" for value in tokens_per_s)
     return lowest if lowest == highest else f"{lowest} to {highest}"

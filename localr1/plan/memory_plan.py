@@ -224,6 +224,11 @@ class MemoryPlan:
         return self.split.n_gpu_layers
 
     @property
+    def expert_layers_on_host(self) -> int:
+        """Layers on GPUs that leave their experts to the host; dense ones are not among them."""
+        return sum(device.expert_layers_on_host for device in self.devices)
+
+    @property
     def places(self) -> tuple[DevicePlan, ...]:
         """Devices, then the host."""
         return (*self.devices, self.host)

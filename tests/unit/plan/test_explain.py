@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from backends.device import Device, DeviceKind
+from localr1.catalogue.entry import find_entry
+from localr1.catalogue.header import card_of
+from localr1.hardware.machine import Wish, build_machine
 from localr1.plan import explain
 from localr1.plan.compare import Comparison, compare
 from localr1.plan.memory_plan import MemoryPlan, Speed
 from localr1.plan.planner import make_plan
 from localr1.plan.request import HostMemory, PlanRequest
 from localr1.units import GIB, MIB
+from quant.gguf.types import FileType
 from tests.support.plan_cards import qwen_7b
 
 _HOST = HostMemory(total_bytes=64 * GIB, available_bytes=32 * GIB)
@@ -67,6 +72,24 @@ def test_offloaded_layers_are_named_per_place() -> None:
 
     assert "CUDA0" in text
     assert "layers on the GPU" in text
+
+
+def test_experts_on_the_host_are_counted_without_the_dense_layers() -> None:
+    here = build_machine(Wish(names=("rtx-4090",), ram_bytes=512 * GIB))
+    entry, _ = find_entry("deepseek-r1:671b")
+    card = card_of(entry, FileType.Q4_K_M)
+
+    text = _text(make_plan(card, PlanRequest(), here.devices, here.host, here.known))
+
+    on_card, in_all = re.findall(r"the experts of (\d+)", text)
+    assert on_card == in_all
+    assert 0 < int(in_all) <= 61 - 3  # the first three layers are dense
+    assert "(still not all on the GPU)" in text
+
+
+def test_speeds_have_two_digits_and_more_from_ten_on() -> None:
+    assert explain.rate((9.94, 9.96)) == "9.9 to 10"
+    assert explain.rate((41.2, 41.4)) == "41"
 
 
 def test_every_bar_is_equally_wide() -> None:
