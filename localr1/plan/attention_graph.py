@@ -11,11 +11,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from backends.cache_types import CacheType
 from localr1.model_facts.card import ModelCard
-from localr1.plan.graph import ALL_CELLS, F16, F32, I32, I64, WINDOWED_CELLS, Graph, Tensor
+from localr1.plan.graph import (
+    ALL_CELLS,
+    F16,
+    F32,
+    I32,
+    I64,
+    WINDOWED_CELLS,
+    Attended,
+    Graph,
+    Tensor,
+)
 from localr1.plan.graph_nodes import copied, normed, overwrite, projected, scaled, view
 from localr1.plan.graph_shape import GraphShape
 from localr1.plan.latent_attention import (
+    LatentCache,
+    is_latent,
     is_unfolded,
     latent_attention,
     latent_query,
@@ -59,14 +72,14 @@ class AttentionGraph:
 
     def latent(self, i_layer: int, states: Tensor) -> Tensor:
         """What a layer whose attention is latent makes of `states`."""
-        block_items, block_bytes = self._shape.k_block
+        type_k = self._shape.type_k
         n_latent = self._layers[i_layer]["attn_k_b.weight"][1]
         # values are a part of the keys, but are looked at, and copied, apart from them
         keys, values = (
-            self._cache(i_layer, self._card.head_dim_k[i_layer], self._shape.k_block)
-            for _ in range(2)
+            self._cache(i_layer, self._card.head_dim_k[i_layer], type_k) for _ in range(2)
         )
-        rows = Tensor((ALL_CELLS, n_latent), block_bytes / block_items, (values,))
+        item_bytes = type_k.block_bytes / type_k.block_elements
+        rows = Tensor((ALL_CELLS, n_latent), item_bytes, (values,))
         return latent_attention(
             self._graph,
             self._layers[i_layer],
@@ -74,8 +87,9 @@ class AttentionGraph:
             positions=self._positions,
             mask=self._full.mask,
             k_index=self._full.k_index,
-            keys=keys,
-            values=values if self._shape.flash_attn else rows,
+            cache=LatentCache(
+                keys, values if self._shape.flash_attn else rows, self._attended(i_layer)
+            ),
         )
 
     def mixed(self, i_layer: int, states: Tensor) -> Tensor:
@@ -137,10 +151,11 @@ class AttentionGraph:
         cells = inputs.mask.dims[0]
         looked_up = view(query, dim_k, n_tokens, n_head)
         heads = (dim_v, n_head, n_tokens)
-        keys = self._cache(i_layer, dim_k, shape.k_block)
-        values = self._cache(i_layer, dim_v, shape.v_block)
+        keys = self._cache(i_layer, dim_k, shape.type_k)
+        values = self._cache(i_layer, dim_v, shape.type_v)
         if shape.flash_attn:
-            mixed = Tensor(heads, sources=(looked_up, keys, values, inputs.mask))
+            sources = (looked_up, keys, values, inputs.mask)
+            mixed = Tensor(heads, sources=sources, attended=self._attended(i_layer))
             return view(mixed, dim_v * n_head, n_tokens)
         scores = projected(looked_up, cells, n_tokens, n_head, weight=keys)
         names = ("attn_sinks.weight",) if "attn_sinks.weight" in layer else ()
@@ -149,12 +164,30 @@ class AttentionGraph:
         mixed = view(mixed, *heads)
         return Tensor((dim_v * n_head, n_tokens), sources=(mixed,))
 
-    def _cache(self, i_layer: int, head_dim: int, block: tuple[int, int]) -> Tensor:
+    def _cache(self, i_layer: int, head_dim: int, of: CacheType) -> Tensor:
         """The cached keys or values of a layer, as they are copied where they do not lie."""
-        shape, (items, n_bytes) = self._shape, block
-        cells = WINDOWED_CELLS if self._card.is_swa[i_layer] else ALL_CELLS
-        width = self._card.n_head_kv[i_layer] * head_dim // items
-        return Tensor((cells, width * shape.n_rows), n_bytes, is_external=True)
+        width = self._card.n_head_kv[i_layer] * head_dim // of.block_elements
+        dims = (self._cells(i_layer), width * self._shape.n_rows)
+        return Tensor(dims, of.block_bytes, is_external=True)
+
+    def _cells(self, i_layer: int) -> int:
+        return WINDOWED_CELLS if self._card.is_swa[i_layer] else ALL_CELLS
+
+    def _attended(self, i_layer: int) -> Attended:
+        card, shape, layer = self._card, self._shape, self._layers[i_layer]
+        shares = is_latent(layer)  # values are a part of the keys
+        return Attended(
+            cells=self._cells(i_layer),
+            n_rows=shape.n_rows,
+            n_tokens=shape.n_tokens,
+            n_head=card.n_head[i_layer],
+            n_head_kv=card.n_head_kv[i_layer],
+            dim_k=card.head_dim_k[i_layer],
+            dim_v=layer["attn_k_b.weight"][1] if shares else card.head_dim_v[i_layer],
+            type_k=shape.type_k,
+            type_v=shape.type_k if shares else shape.type_v,
+            values_are_keys=shares,
+        )
 
     def _inputs(self, cells: int) -> _Inputs:
         card, shape = self._card, self._shape

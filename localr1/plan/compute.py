@@ -10,11 +10,18 @@ from collections.abc import Hashable, Sequence
 from functools import partial
 
 from backends.cache_types import cache_type
+from backends.device import DeviceKind
 from localr1.model_facts.card import ModelCard
+from localr1.plan.attention_scratch import Scratch, scratch_of
 from localr1.plan.chunks import memory
 from localr1.plan.course import Course
 from localr1.plan.decoder_graph import decoder_graph
-from localr1.plan.engine_version import casts_masks, gates_in_one_step, layers_on_gpus
+from localr1.plan.engine_version import (
+    casts_masks,
+    gates_in_one_step,
+    layers_on_gpus,
+    reserves_attention_scratch,
+)
 from localr1.plan.graph import F32, Cells, Graph
 from localr1.plan.graph_shape import GraphShape
 from localr1.plan.kv_cache import effective_ubatch, n_cells, n_rows_of_cells
@@ -32,20 +39,25 @@ _ENOUGH_LAYERS = 4  # where all are built alike, they find the same holes again
 class BatchGraphs:
     """The graphs of one model's batches.
 
-    `buffer_bytes` says of each GPU how large one buffer may be. The number of tokens comes from the
-    context: a short one makes batches short.
+    `kinds` are those of the GPUs, `buffer_bytes` says how large one buffer of each may be. The
+    number of tokens comes from the context: a short one makes batches short.
     """
 
     def __init__(
-        self, card: ModelCard, request: PlanRequest, buffer_bytes: Sequence[int | None]
+        self,
+        card: ModelCard,
+        request: PlanRequest,
+        kinds: Sequence[DeviceKind],
+        buffer_bytes: Sequence[int | None],
     ) -> None:
         self._card = card
         self._request = request
         on_host = partial(memory, CPU_ALIGNMENT, None)
         self._memories = [*(partial(memory, GPU_ALIGNMENT, n) for n in buffer_bytes), on_host]
+        self._scratches = [self._scratch_of(kind) for kind in kinds]
         self._tensors = layer_tensors(card)
-        kinds = _layer_kinds(card, self._tensors)
-        self._alike = tuple(kinds.index(kind) for kind in kinds)
+        built = _layer_kinds(card, self._tensors)
+        self._alike = tuple(built.index(kind) for kind in built)
         """For each layer the first one that is built alike."""
 
     def n_tokens(self, n_ctx: int) -> int:
@@ -63,16 +75,16 @@ class BatchGraphs:
         """The course of a batch when everything runs on the processor."""
         return Course(self._graph(n_tokens), self._memories[-1:])
 
-    def on_gpu(self, n_tokens: int) -> Course:
+    def on_gpu(self, n_tokens: int, kind: DeviceKind) -> Course:
         """The course on a GPU that runs the layers and the output."""
         graph = self._graph(n_tokens, has_embedding=False)
-        return Course(graph, [partial(memory, GPU_ALIGNMENT, None)])
+        return Course(graph, [partial(memory, GPU_ALIGNMENT, None)], [self._scratch_of(kind)])
 
     def on_each(self, n_tokens: int, layout: Layout) -> Course:
         """The course of a model that lies on several backends; the host's is last."""
         layers = [at.layer for at in layout.layers]
         graph = decoder_graph(self._card, self._shape(n_tokens), self._tensors, layers)
-        return scheduled(graph, layout, self._memories)
+        return scheduled(graph, layout, self._memories, self._scratches)
 
     def layout(self, split: Split) -> Layout:
         """Where the layers lie, shortened: a few stand in for all of one kind in one place."""
@@ -93,6 +105,10 @@ class BatchGraphs:
         output = used[-1] if n_layer in on_gpus else host
         return Layout(tuple(chosen), output, host)
 
+    def _scratch_of(self, kind: DeviceKind) -> Scratch | None:
+        is_reserved = reserves_attention_scratch(self._request.engine_build)
+        return scratch_of(kind) if is_reserved else None
+
     def _enough(self, layers: range) -> Sequence[int]:
         """The first of some layers, where the rest would only find the same holes again."""
         alike = self._alike[layers.start : layers.stop]
@@ -109,7 +125,6 @@ class BatchGraphs:
 
     def _shape(self, n_tokens: int) -> GraphShape:
         card, request = self._card, self._request
-        k_type, v_type = cache_type(request.type_k), cache_type(request.type_v)
         return GraphShape(
             n_tokens=n_tokens,
             n_seqs=request.n_seq_max,
@@ -119,8 +134,8 @@ class BatchGraphs:
             rotates_v=_is_rotated(request.type_v, card.head_dim_v),
             gates_in_one_step=gates_in_one_step(request.engine_build),
             casts_masks=casts_masks(request.engine_build, flash_attn=request.uses_flash_attn),
-            k_block=(k_type.block_elements, k_type.block_bytes),
-            v_block=(v_type.block_elements, v_type.block_bytes),
+            type_k=cache_type(request.type_k),
+            type_v=cache_type(request.type_v),
             n_rows=n_rows_of_cells(request),
         )
 

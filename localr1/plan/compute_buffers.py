@@ -38,7 +38,8 @@ class ComputeBuffers:
         is_split = splits_compute_buffers(request.engine_build)
         self._buffer_bytes = tuple(gpu.buffer_bytes if is_split else None for gpu in hardware.gpus)
         # a search asks for many contexts and splits, for which the same few graphs hold
-        self._graphs = BatchGraphs(card, request, self._buffer_bytes)
+        kinds = [gpu.kind for gpu in hardware.gpus]
+        self._graphs = BatchGraphs(card, request, kinds, self._buffer_bytes)
         self._gpu = lru_cache(self._graphs.on_gpu)
         self._cpu = lru_cache(self._graphs.on_cpu)
         self._each = lru_cache(self._graphs.on_each)
@@ -48,7 +49,7 @@ class ComputeBuffers:
         if not split.n_gpu_layers:
             return [_NOTHING] * len(split.layers)
         if self._is_fed(n_ctx, split):
-            peak = self._on_gpu(n_ctx)
+            peak = self._on_gpu(n_ctx, split)
             return [peak if n else _NOTHING for n in split.layers]
         return self._on_each(n_ctx, split)[:-1]
 
@@ -60,7 +61,7 @@ class ComputeBuffers:
         if self._is_fed(n_ctx, split):
             # every input of the GPU's graph, tokens, and rows of the embedding
             fed_bytes = n_tokens * (I32 + self._card.n_embd * F32)
-            return self._gpu(n_tokens).inputs_bytes(cells) + fed_bytes
+            return self._gpu(n_tokens, self._kind(split)).inputs_bytes(cells) + fed_bytes
         return self._on_each(n_ctx, split)[-1].n_bytes
 
     def _is_fed(self, n_ctx: int, split: Split) -> bool:
@@ -69,10 +70,15 @@ class ComputeBuffers:
         if len(used) != 1 or not self._is_whole(split) or self._hardware.is_remote:
             return False
         max_bytes = self._buffer_bytes[used[0]]
-        return max_bytes is None or self._on_gpu(n_ctx).n_bytes <= max_bytes
+        return max_bytes is None or self._on_gpu(n_ctx, split).n_bytes <= max_bytes
 
-    def _on_gpu(self, n_ctx: int) -> Peak:
-        return self._gpu(self._graphs.n_tokens(n_ctx)).peaks(self._graphs.cells(n_ctx))[0]
+    def _on_gpu(self, n_ctx: int, split: Split) -> Peak:
+        course = self._gpu(self._graphs.n_tokens(n_ctx), self._kind(split))
+        return course.peaks(self._graphs.cells(n_ctx))[0]
+
+    def _kind(self, split: Split) -> DeviceKind:
+        """Of the first GPU in use."""
+        return next(gpu.kind for gpu, n in zip(self._hardware.gpus, split.layers, strict=True) if n)
 
     def _on_each(self, n_ctx: int, split: Split) -> tuple[Peak, ...]:
         course = self._each(self._graphs.n_tokens(n_ctx), self._layout(n_ctx, split))

@@ -11,19 +11,29 @@ back for every length. Mirrors `ggml_gallocr_alloc_graph_impl` and `ggml_dyn_tal
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import zip_longest
 
 from localr1.plan.arena import Memory, Peak
-from localr1.plan.graph import Cells, Graph, Tensor
+from localr1.plan.attention_scratch import Scratch
+from localr1.plan.graph import Attended, Cells, Graph, Tensor
 
 
 class Course:
     """What comes and goes in the buffers of a graph, which is used up.
 
-    `memories` make an empty memory for each backend.
+    `memories` make an empty memory for each backend, `scratches` say what each wants behind the
+    result of flash attention.
     """
 
-    def __init__(self, graph: Graph, memories: Iterable[Callable[[], Memory]]) -> None:
-        self._buffers = [_Buffer(memory) for memory in memories]
+    def __init__(
+        self,
+        graph: Graph,
+        memories: Iterable[Callable[[], Memory]],
+        scratches: Iterable[Scratch | None] = (),
+    ) -> None:
+        pairs = zip_longest(memories, scratches)
+        self._buffers = [_Buffer(memory, scratch) for memory, scratch in pairs]
         self._inputs = graph.inputs
         self._peaks: dict[Cells, tuple[Peak, ...]] = {}
         for node in graph.nodes:
@@ -84,15 +94,20 @@ def _can_overwrite(source: Tensor, tensor: Tensor) -> bool:
     )
 
 
+def _with_scratch(n_bytes: int, scratch: Scratch, attended: Attended, cells: Cells) -> int:
+    return n_bytes + scratch(attended, cells)
+
+
 class _Buffer:
     """What comes and goes in one buffer: pieces, numbered as they come."""
 
-    def __init__(self, memory: Callable[[], Memory]) -> None:
+    def __init__(self, memory: Callable[[], Memory], scratch: Scratch | None) -> None:
         self._memory = memory
+        self._scratch = scratch
         self._sizes: list[int] = []
         """Bytes of all pieces, with no cells at all."""
-        self._growing: list[tuple[int, Tensor]] = []
-        """Pieces that grow with the number of cells."""
+        self._growing: list[tuple[int, Callable[[Cells], int]]] = []
+        """Pieces that grow with the number of cells, and how."""
         self._events: list[int] = []
         """The number of a piece that comes, or the complement of one that goes."""
 
@@ -101,8 +116,11 @@ class _Buffer:
         piece = len(self._sizes)
         self._events.append(piece)
         self._sizes.append(tensor.n_bytes((0, 0)))
-        if min(tensor.dims) < 0:
-            self._growing.append((piece, Tensor(tensor.dims, tensor.item_bytes)))
+        if self._scratch is not None and tensor.attended is not None:
+            add = partial(_with_scratch, self._sizes[-1], self._scratch, tensor.attended)
+            self._growing.append((piece, add))
+        elif min(tensor.dims) < 0:
+            self._growing.append((piece, Tensor(tensor.dims, tensor.item_bytes).n_bytes))
         return piece
 
     def give_back(self, piece: int) -> None:
@@ -112,8 +130,8 @@ class _Buffer:
     def peak(self, cells: Cells) -> Peak:
         """The most that is in use at once, with the holes in it."""
         memory, sizes = self._memory(), self._sizes.copy()
-        for piece, tensor in self._growing:
-            sizes[piece] = tensor.n_bytes(cells)
+        for piece, n_bytes_of in self._growing:
+            sizes[piece] = n_bytes_of(cells)
         sizes = [memory.padded(n_bytes) for n_bytes in sizes]
         offsets = [0] * len(sizes)
         for event in self._events:

@@ -75,6 +75,14 @@ def splits_compute_buffers(build: int | None) -> bool:
     return build is None or build >= _CHUNKS
 
 
+def reserves_attention_scratch(build: int | None) -> bool:
+    """Whether GPUs reserve what flash attention computes with, rather than take it as they run.
+
+    Of older versions it is not known since when, and not counted (Metal: pull request 27390).
+    """
+    return build is None
+
+
 def keeps_rows_on_host(build: int | None) -> bool:
     """Whether the rows that each layer of Gemma 3n looks up stay with the token embedding."""
     return build is None or build >= _ROWS_ON_HOST

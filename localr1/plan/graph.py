@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from backends.cache_types import CacheType
+
 F32 = 4
 F16 = 2
 I64 = 8
@@ -20,6 +22,24 @@ WINDOWED_CELLS = -2
 
 Cells = tuple[int, int]
 """How many there are of both."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attended:
+    """What flash attention looks up in the cache of a layer; some backends want room by that."""
+
+    cells: int
+    """`ALL_CELLS` or `WINDOWED_CELLS`, in each row of cells."""
+    n_rows: int
+    n_tokens: int
+    n_head: int
+    n_head_kv: int
+    dim_k: int
+    dim_v: int
+    type_k: CacheType
+    type_v: CacheType
+    values_are_keys: bool = False
+    """Values are a part of the keys (latent attention)."""
 
 
 @dataclass(eq=False, slots=True)
@@ -44,6 +64,8 @@ class Tensor:
     """A weight that may stay on the host when its layer does not."""
     is_norm: bool = False
     """A norm over which a weight is multiplied: llama.cpp may say where it runs."""
+    attended: Attended | None = None
+    """Of the result of flash attention."""
     step: int = 0
     """The part of the model that it belongs to, as the graph counted when it was added."""
     place: int | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from localr1.plan.graph import F16
+from backends.cache_types import CacheType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +24,8 @@ class GraphShape:
     """Else an activation and a product, each over its input."""
     casts_masks: bool = False
     """Masks are made in single precision, and flash attention gets a copy in half."""
-    k_block: tuple[int, int]
-    """Numbers in a block of the cache's K type, and its bytes."""
-    v_block: tuple[int, int] = (1, F16)
+    type_k: CacheType
+    """Of the cached keys."""
+    type_v: CacheType
     n_rows: int = 1
     """Rows of cells in a layer's cache: one for each sequence, unless they share one."""

@@ -8,7 +8,9 @@ the pinned version. Sizes come from tensors.
 
 from __future__ import annotations
 
-from localr1.plan.graph import Graph, Tensor
+from dataclasses import dataclass
+
+from localr1.plan.graph import Attended, Graph, Tensor
 from localr1.plan.graph_nodes import copied, normed, overwrite, projected, view
 from localr1.plan.layer_tensors import LayerTensors
 
@@ -23,6 +25,17 @@ def is_unfolded(layer: LayerTensors) -> bool:
     return "attn_kv_b.weight" in layer
 
 
+@dataclass(frozen=True, slots=True)
+class LatentCache:
+    """What a layer has cached of all tokens, one row each."""
+
+    keys: Tensor
+    values: Tensor
+    """A part of the keys, or, not external, a copy of it, transposed, as it is made without flash
+    attention."""
+    attended: Attended
+
+
 def latent_attention(
     graph: Graph,
     layer: LayerTensors,
@@ -31,14 +44,9 @@ def latent_attention(
     positions: Tensor,
     mask: Tensor,
     k_index: Tensor,
-    keys: Tensor,
-    values: Tensor,
+    cache: LatentCache,
 ) -> Tensor:
-    """What the layer's attention makes of `states`.
-
-    `keys` and `values` are cached rows; values that are not external are a copy, transposed, as it
-    is made without flash attention: they do not lie in the cache as a matrix of their own.
-    """
+    """What the layer's attention makes of `states`."""
     n_embd, n_tokens = states.dims
     n_nope, n_latent, n_head = layer["attn_k_b.weight"]
     dim_v = layer["attn_v_b.weight"][1]
@@ -65,17 +73,18 @@ def latent_attention(
     flat = view(key, dim, n_tokens)
     graph.expand(Tensor(flat.dims, sources=(flat, k_index), is_external=True))
     looked_up, out_of = view(query, dim, n_tokens, n_head), layer.weight("attn_v_b.weight")
-    if values.is_external:
-        mixed = Tensor((n_latent, n_head, n_tokens), sources=(looked_up, keys, values, mask))
+    if cache.values.is_external:
+        sources = (looked_up, cache.keys, cache.values, mask)
+        mixed = Tensor((n_latent, n_head, n_tokens), sources=sources, attended=cache.attended)
         mixed = view(mixed, n_latent, n_tokens, n_head)
         mixed = projected(mixed, dim_v, n_tokens, n_head, weight=out_of)
         mixed = view(mixed, dim_v, n_head, n_tokens)
         mixed = Tensor(mixed.dims, sources=(mixed,))
         mixed = view(mixed, dim_v * n_head, n_tokens)
     else:
-        scores = projected(looked_up, mask.dims[0], n_tokens, n_head, weight=keys)
+        scores = projected(looked_up, mask.dims[0], n_tokens, n_head, weight=cache.keys)
         scores = overwrite(scores, mask)
-        mixed = Tensor((n_latent, n_tokens, n_head), sources=(values, scores))
+        mixed = Tensor((n_latent, n_tokens, n_head), sources=(cache.values, scores))
         mixed = projected(mixed, dim_v, n_tokens, n_head, weight=out_of)
         mixed = view(mixed, dim_v, n_head, n_tokens)
         mixed = Tensor((dim_v * n_head, n_tokens), sources=(mixed,))

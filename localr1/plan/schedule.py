@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from localr1.plan.arena import Memory
+from localr1.plan.attention_scratch import Scratch
 from localr1.plan.course import Course
 from localr1.plan.graph import Graph, Tensor
 
@@ -54,13 +55,21 @@ class Layout:
     """Norms run where their layer lies, whatever is next to them."""
 
 
-def scheduled(graph: Graph, layout: Layout, memories: Iterable[Callable[[], Memory]]) -> Course:
-    """What comes and goes in the compute buffer of each backend; `graph` is used up."""
+def scheduled(
+    graph: Graph,
+    layout: Layout,
+    memories: Iterable[Callable[[], Memory]],
+    scratches: Iterable[Scratch | None] = (),
+) -> Course:
+    """What comes and goes in the compute buffer of each backend; `graph` is used up.
+
+    `memories` and `scratches` are as `Course` takes them.
+    """
     homes = _Homes(layout)
     _set_places(graph, layout, homes)
     n_copies = N_PIPELINE_COPIES if layout.is_pipelined else 1
     _Copies(graph, homes, n_copies).insert()
-    return Course(graph, memories)
+    return Course(graph, memories, scratches)
 
 
 class _Homes:
