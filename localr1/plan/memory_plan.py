@@ -289,15 +289,7 @@ class MemoryPlan:
             "verdict": self.verdict.value,
             "failing_stage": None if self.failing_stage is None else self.failing_stage.value,
             "margin_bytes": self.margin_bytes,
-            "fixes": [
-                {
-                    "change": fix.change,
-                    "saves_bytes": fix.saves_bytes,
-                    "costs": fix.costs,
-                    "is_enough": fix.is_enough,
-                }
-                for fix in self.fixes
-            ],
+            "fixes": [asdict(fix) for fix in self.fixes],
             "max_ctx": self.max_ctx,
             "speed": None if self.speed is None else self.speed.to_json(),
             "notices": list(self.notices),
