@@ -6,7 +6,7 @@ buffer is counted the way llama.cpp's log prints it, so that the two can be laid
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
