@@ -216,7 +216,8 @@ def _prompt_needs(timing: Timing) -> _Needs:
 def _work(card: ModelCard) -> tuple[TokenWork, PlaceWork]:
     counts = TokenWork(card, PlanRequest(), card.n_ctx_train)
     layers = range(card.n_layer + 1)
-    return counts, counts.of(WeightTable(card).read_on_host(layers, 0), layers)
+    tensors = WeightTable(card).read_on_host(layers, 0)
+    return counts, counts.of(tensors, layers, is_fused=False)
 
 
 def _fitted(rows: Sequence[tuple[_Needs, float]]) -> _Needs:

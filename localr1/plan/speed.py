@@ -103,7 +103,8 @@ def _places(
         if rate is None:
             return None
         kept_bytes = sum(tensor.n_bytes for tensor in tensors)
-        places.append(_Place(name, rate, needs.of(tensors, layers), kept_bytes))
+        work = needs.of(tensors, layers, is_fused=name != HOST)
+        places.append(_Place(name, rate, work, kept_bytes))
     return places
 
 

@@ -36,6 +36,7 @@ LLAMA_OPERATIONS = _OPERATIONS_BESIDE_WEIGHTS + 9
 # softmax, the largest of them, their weights, which are made to sum to one; and what each expert
 # says is added up (`build_moe_ffn`)
 _OPERATIONS_OF_ROUTING = 6
+_FUSED_OPERATIONS_OF_ROUTING = 2  # one that chooses, one that adds up
 
 # more weights than that push the KV cache out of a processor's own caches with each token
 _KEPT_BYTES = 16 * MIB
@@ -86,8 +87,14 @@ class TokenWork:
         # a batch leaves few experts out
         self._touched = 1 - (1 - self._used) ** self.n_batch
 
-    def of(self, tensors: Sequence[TensorInfo], layers: Iterable[int]) -> PlaceWork:
-        """What is to be done where these weights are and these layers attend."""
+    def of(
+        self, tensors: Sequence[TensorInfo], layers: Iterable[int], *, is_fused: bool
+    ) -> PlaceWork:
+        """What is to be done where these weights are and these layers attend.
+
+        `is_fused`: biases are added, and experts chosen, by the operations next to them, as
+        kernels of GPUs do.
+        """
         types: defaultdict[str, WeightWork] = defaultdict(WeightWork)
         blocks = [layer for layer in layers if layer < self._card.n_layer]
         n_operations = _OPERATIONS_BESIDE_WEIGHTS * len(blocks)
@@ -97,11 +104,11 @@ class TokenWork:
             if is_late and only_drafts(tensor, self._card.n_layer):
                 continue
             used = touched = 1.0
-            n_operations += 1
+            n_operations += not (is_fused and tensor.name.endswith(".bias"))
             if self._card.experts is not None and is_expert(tensor):
                 used, touched = self._used, self._touched
-                if "_down_" in tensor.name:
-                    n_operations += _OPERATIONS_OF_ROUTING + self._card.experts.n_used
+                if tensor.name.endswith("_down_exps.weight"):
+                    n_operations += self._routing(is_fused=is_fused)
             work = types[tensor.type_name]
             work.n_bytes += tensor.n_bytes * used
             if len(tensor.dims) == 1:
@@ -112,6 +119,10 @@ class TokenWork:
                 work.n_flops += 2 * math.prod(tensor.dims) * used
                 work.n_prompt_bytes += tensor.n_bytes * touched
         return PlaceWork(types=types, n_operations=n_operations, layers=blocks)
+
+    def _routing(self, *, is_fused: bool) -> int:
+        n_used = self._card.experts.n_used if self._card.experts else 0
+        return _FUSED_OPERATIONS_OF_ROUTING if is_fused else _OPERATIONS_OF_ROUTING + n_used
 
     def token_s(self, work: PlaceWork, prices: Prices, n_past: int) -> float:
         """Seconds of one token with `n_past` tokens in the cache."""

@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 
 from localr1.plan.rate import LookPrice, WeightPrice
+from localr1.plan.request import PlanRequest
+from localr1.plan.token_work import TokenWork
 from tests.support.plan_models import LLAMA_8B, QWEN_30B_A3B, card_of
 from tests.support.plan_speed import (
     RATE,
@@ -59,6 +61,18 @@ def test_choosing_experts_and_adding_them_up_are_operations() -> None:
     n_operations = n_weights + 48 * (8 + 6 + 8) + 2
     n_bytes = read_bytes(card) - n_expert_bytes * (1 - 8 / 128)
     assert speed.decode_tokens_per_s[1] == pytest.approx(1 / (n_bytes / 100e9 + n_operations / 1e3))
+
+
+def test_a_gpu_chooses_experts_in_one_operation_and_adds_biases_in_none() -> None:
+    card = card_of(QWEN_30B_A3B)
+    n_weights = sum(tensor.name.startswith("blk.") for tensor in card.tensors)
+    biases = tuple(replace(t, name=t.name.replace(".weight", ".bias")) for t in card.tensors)
+    counts = TokenWork(card, PlanRequest(), 4096)
+
+    work = counts.of([*card.tensors, *biases], range(card.n_layer), is_fused=True)
+
+    n_others = len(card.tensors) - n_weights
+    assert work.n_operations == n_weights + n_others + 48 * (8 + 2)
 
 
 def test_choosing_a_token_costs_more_the_more_there_are() -> None:
