@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backends.cache_types import CacheType
+from backends.cache_types import CACHE_TYPES, CacheType
 from localr1.model_facts.card import ModelCard
 from localr1.plan.graph import (
     ALL_CELLS,
@@ -78,8 +78,11 @@ class AttentionGraph:
         keys, values = (
             self._cache(i_layer, self._card.head_dim_k[i_layer], type_k) for _ in range(2)
         )
-        item_bytes = type_k.block_bytes / type_k.block_elements
-        rows = Tensor((ALL_CELLS, n_latent), item_bytes, (values,))
+        attended = self._attended(i_layer) if self._shape.flash_attn else None
+        if attended is None or not values.is_external:
+            seen = self._attended_type(type_k)
+            item_bytes = seen.block_bytes / seen.block_elements
+            values = Tensor((ALL_CELLS, n_latent), item_bytes, values.sources or (values,))
         return latent_attention(
             self._graph,
             self._layers[i_layer],
@@ -87,9 +90,7 @@ class AttentionGraph:
             positions=self._positions,
             mask=self._full.mask,
             k_index=self._full.k_index,
-            cache=LatentCache(
-                keys, values if self._shape.flash_attn else rows, self._attended(i_layer)
-            ),
+            cache=LatentCache(keys, values, attended),
         )
 
     def mixed(self, i_layer: int, states: Tensor) -> Tensor:
@@ -168,7 +169,12 @@ class AttentionGraph:
         """The cached keys or values of a layer, as they are copied where they do not lie."""
         width = self._card.n_head_kv[i_layer] * head_dim // of.block_elements
         dims = (self._cells(i_layer), width * self._shape.n_rows)
-        return Tensor(dims, of.block_bytes, is_external=True)
+        cached = Tensor(dims, of.block_bytes, is_external=True)
+        return cached if self._attended_type(of) is of else Tensor(dims, F16, (cached,))
+
+    def _attended_type(self, of: CacheType) -> CacheType:
+        """Flash attention takes no float32: all that is cached is halved first, layer by layer."""
+        return CACHE_TYPES["f16"] if of.name == "f32" and self._shape.flash_attn else of
 
     def _cells(self, i_layer: int) -> int:
         return WINDOWED_CELLS if self._card.is_swa[i_layer] else ALL_CELLS
@@ -184,8 +190,8 @@ class AttentionGraph:
             n_head_kv=card.n_head_kv[i_layer],
             dim_k=card.head_dim_k[i_layer],
             dim_v=layer["attn_k_b.weight"][1] if shares else card.head_dim_v[i_layer],
-            type_k=shape.type_k,
-            type_v=shape.type_k if shares else shape.type_v,
+            type_k=self._attended_type(shape.type_k),
+            type_v=self._attended_type(shape.type_k if shares else shape.type_v),
             values_are_keys=shares,
         )
 

@@ -31,9 +31,9 @@ class LatentCache:
 
     keys: Tensor
     values: Tensor
-    """A part of the keys, or, not external, a copy of it, transposed, as it is made without flash
-    attention."""
-    attended: Attended
+    """A part of the keys, or a copy of it: transposed, as it is made without flash attention."""
+    attended: Attended | None
+    """None without flash attention."""
 
 
 def latent_attention(
@@ -73,7 +73,7 @@ def latent_attention(
     flat = view(key, dim, n_tokens)
     graph.expand(Tensor(flat.dims, sources=(flat, k_index), is_external=True))
     looked_up, out_of = view(query, dim, n_tokens, n_head), layer.weight("attn_v_b.weight")
-    if cache.values.is_external:
+    if cache.attended is not None:
         sources = (looked_up, cache.keys, cache.values, mask)
         mixed = Tensor((n_latent, n_head, n_tokens), sources=sources, attended=cache.attended)
         mixed = view(mixed, n_latent, n_tokens, n_head)

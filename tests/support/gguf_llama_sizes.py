@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.support.llama_child import ask, logged
 
-_TYPE_IDS = {"f16": 1, "q4_0": 2, "q8_0": 8}
+_TYPE_IDS = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8}
 _SIZE = re.compile(r"(model|KV|compute|output) buffer size = +([\d.]+) MiB")
 _REMEMBERED = re.compile(r"llama_(kv_cache|memory_recurrent): size = +([\d.]+) MiB \( *\d+ cells")
 
