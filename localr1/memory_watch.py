@@ -23,7 +23,7 @@ from localr1.worker.vitals import MemoryNow
 _LOOK_S = 2.0
 _TIGHT_BYTES = 512 * MIB
 _TIGHT_SHARE = 1 / 20  # of small machines
-_TIGHT_DEVICE_BYTES = 256 * MIB  # what a driver takes at least (`localr1.plan.placement`)
+_TIGHT_DEVICE_BYTES = 256 * MIB  # what a driver takes at least (`localr1.plan.overhead`)
 
 
 class Pressure(IntEnum):

@@ -46,7 +46,7 @@ def read_request(values: Mapping[str, object]) -> PlanRequest:
     if fields.get("flash_attn", "auto") not in {"on", "off", "auto"}:
         raise UsageError(f"request: flash_attn is {fields['flash_attn'][:40]!r}, not on, off, auto")
     n_ctx = given.get("n_ctx")
-    fields["n_ctx"] = n_ctx if n_ctx in {None, "max"} else _typed("n_ctx", n_ctx, int)
+    fields["n_ctx"] = n_ctx if n_ctx in (None, "max") else _typed("n_ctx", n_ctx, int)
     fields["engine_build"] = _build(given.get("engine"))
     return PlanRequest(**fields)
 

@@ -25,9 +25,9 @@ def is_slow(plan: MemoryPlan) -> bool:
 
 
 def is_comfortable(plan: MemoryPlan) -> bool:
-    """Whether it fits whole, with the context asked for or one for a thought, and is not slow."""
+    """Whether it fits whole, with the tokens asked for or enough for a thought, and is not slow."""
     least_ctx = min(_ENOUGH_CTX, plan.card.n_ctx_train)
-    is_long = plan.request.n_ctx is not None or plan.n_ctx >= least_ctx
+    is_long = isinstance(plan.request.n_ctx, int) or plan.n_ctx >= least_ctx
     return plan.verdict is Verdict.FITS and is_long and not is_slow(plan)
 
 

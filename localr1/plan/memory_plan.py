@@ -19,8 +19,6 @@ from localr1.plan.offload import Split
 from localr1.plan.rate import Range
 from localr1.plan.request import PlanRequest
 
-"""The version whose sizes the formulas repeat."""
-
 
 class Verdict(StrEnum):
     """The answer in one word."""
@@ -197,9 +195,9 @@ class MemoryPlan:
 
     card: ModelCard
     request: PlanRequest
-    """As planned: the context is a number and no word."""
+    """With the cache types that were picked; its context is the one asked for, if any was."""
     n_ctx: int
-    """A multiple of what llama.cpp rounds to."""
+    """The context planned for, a multiple of what llama.cpp rounds to."""
     split: Split
     devices: tuple[DevicePlan, ...]
     """GPUs that hold at least one layer."""

@@ -7,11 +7,18 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from backends.device import Device
+from backends.errors import UnsupportedParametersError
 from localr1.model_facts.card import ModelCard
 from localr1.plan.decoder_graph import VERIFIED_ARCHITECTURES
 from localr1.plan.fixes import find_fixes
 from localr1.plan.hardware import Hardware, Known, choose_hardware
-from localr1.plan.kv_cache import CELL_STEP, holds, kv_bytes_per_layer, padded_cells
+from localr1.plan.kv_cache import (
+    CELL_STEP,
+    holds,
+    kv_bytes_per_layer,
+    n_rows_of_cells,
+    padded_cells,
+)
 from localr1.plan.ledger import notes
 from localr1.plan.memory_plan import Fix, MemoryPlan, Verdict
 from localr1.plan.placement import Placement
@@ -34,12 +41,18 @@ def make_plan(
     """The memory plan of one model on this hardware; `known` is by the names of the devices.
 
     `with_fixes` also plans what would help, which takes longer than the plan.
-    Raises: UnsupportedParametersError for cache types that cannot hold this model;
-    DeviceNotFoundError if the request names a device that is not there.
+    Raises: UnsupportedParametersError for cache types that cannot hold this model, and for more
+    sequences than there is context for; DeviceNotFoundError if the request names a device that is
+    not there.
     """
     hardware = choose_hardware(devices, host, known, request.device)
     solver = _solver(card, request, hardware)
     request, n_ctx = solver.request, solver.n_ctx()
+    if n_ctx < n_rows_of_cells(request):
+        raise UnsupportedParametersError(
+            f"a context of {n_ctx} tokens is too short for {request.n_seq_max} sequences",
+            hint="each needs a part of it: ask for a longer context, or for fewer sequences",
+        )
     placement = solver.placement(n_ctx)
     verdict, max_ctx = solver.verdict(placement), solver.max_ctx()
     fixes: tuple[Fix, ...] = ()

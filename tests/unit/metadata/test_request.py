@@ -39,6 +39,7 @@ def test_flash_attention_may_be_as_a_log_prints_it(value: object, meant: str) ->
     ("values", "reason"),
     [
         ({"n_ctx": "many"}, "n_ctx is 'many'"),
+        ({"n_ctx": [4096]}, "n_ctx is .*4096"),
         ({"n_ubatch": 1.5}, "n_ubatch is '1.5'"),
         ({"n_gpu_layers": -1}, "n_gpu_layers is '-1'"),
         ({"flash_attn": "perhaps"}, "flash_attn is 'perhaps'"),

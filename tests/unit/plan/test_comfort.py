@@ -48,6 +48,10 @@ def test_a_longer_context_costs_precision() -> None:
     assert _best(LLAMA_8B, "rtx-3060", PlanRequest(n_ctx=32_768)) == "Q6_K"
 
 
+def test_the_longest_context_is_no_comfort_where_no_thought_ends_in_it() -> None:
+    assert _best(LLAMA_8B, "rtx-4060", PlanRequest(n_ctx="max")) == "Q5_K_M"
+
+
 def test_a_type_that_writes_more_slowly_than_people_read_is_passed_over() -> None:
     plan = _planner("pc-64gb", None)
     most_exact, *others = map(plan, in_types(card_of(LLAMA_8B), OFFERED_TYPES))

@@ -225,6 +225,11 @@ def test_a_context_that_makes_no_sense_is_refused(n_ctx: int) -> None:
         PlanRequest(n_ctx=n_ctx)
 
 
+def test_every_sequence_needs_a_part_of_the_context() -> None:
+    with pytest.raises(UnsupportedParametersError, match="512 sequences"):
+        _on_host(32, PlanRequest(n_ctx=256, n_seq_max=512))
+
+
 def test_a_quantised_v_cache_needs_flash_attention() -> None:
     with pytest.raises(UnsupportedParametersError, match="flash attention"):
         PlanRequest(type_v="q4_0", flash_attn="off")
