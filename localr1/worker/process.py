@@ -292,5 +292,6 @@ class _Life:
     def signal(self, number: int) -> None:
         """Signal the child's process group, unless it has been reaped."""
         if not self.ended.is_set():
-            with contextlib.suppress(ProcessLookupError):
+            # macOS refuses a group of which nothing is left but the entry
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
