@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from localr1.model_facts.card import ModelCard
-from localr1.plan.comfort import is_comfortable
+from localr1.plan.comfort import is_comfortable, is_slow
 from localr1.plan.memory_plan import Fix, MemoryPlan, Verdict
 
 _COSTS = "what the larger model knows"
@@ -19,12 +19,14 @@ _COSTS = "what the larger model knows"
 def with_smaller_model(
     plan: MemoryPlan, plan_of: Callable[[ModelCard], MemoryPlan], smaller: Iterable[ModelCard]
 ) -> MemoryPlan:
-    """The same plan; where it does not fit, with one more fix: the first of `smaller` that would.
+    """The same plan, where it needs it with one more fix: the first comfortable one of `smaller`.
 
-    `smaller` come largest first and are planned one by one, so that a lazy iterable is read no
-    further than needed. Raises: as `plan_of`.
+    It does if it does not fit, or is slow because a part is on the host. `smaller` come
+    largest first and are planned one by one, so that a lazy iterable is read no further than
+    needed. Raises: as `plan_of`.
     """
-    if plan.verdict is not Verdict.DOES_NOT_FIT:
+    is_bearable = plan.verdict is not Verdict.DOES_NOT_FIT and not is_slow(plan)
+    if plan.verdict is Verdict.FITS or is_bearable:
         return plan
     room_bytes = sum(place.limit_bytes for place in plan.places)
     for card in smaller:
