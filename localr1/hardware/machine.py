@@ -96,6 +96,10 @@ def _assumptions(wish: Wish, machines: Sequence[Profile]) -> list[str]:
     assumed = []
     if not machines and wish.ram_bytes is None:
         assumed.append(f"around the card a {find_profile(DEFAULT_PC).title} is assumed; say --ram")
+    if wish.ram_bytes is not None and (wish.vram_bytes is not None or wish.bytes_per_s is None):
+        rate = f"{_pc_of(wish).bytes_per_s / 1e9:.0f} GB/s"
+        better = "--bandwidth" if wish.vram_bytes is None else f"--on {DEFAULT_PC}-ddr5 or the like"
+        assumed.append(f"the PC's own memory is assumed to have {rate}; say {better}")
     if wish.vram_bytes is not None and wish.bytes_per_s is None:
         rate = f"{_UNKNOWN_CARD_BYTES_PER_S / 1e9:.0f} GB/s"
         assumed.append(f"the card's memory is assumed to have {rate}; say --bandwidth")

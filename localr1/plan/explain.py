@@ -44,7 +44,8 @@ def comparison_lines(comparisons: Sequence[Comparison]) -> list[str]:
     rows = [("MEMORY", "DEVICE", "PLANNED", "MEASURED", "")]
     for item in comparisons:
         is_off = abs(item.difference) > _WORTH_A_REMARK
-        remark = f"{item.difference:+.0%}" if is_off else "as planned"
+        way = "much" if item.difference > 0 else "little"
+        remark = f"planned {abs(item.difference):.0%} too {way}" if is_off else "as planned"
         planned, measured = format_bytes(item.predicted_bytes), format_bytes(item.measured_bytes)
         rows.append((item.purpose, safe_line(item.device), planned, measured, remark))
     return [f"{a:<9} {b:<8} {c:>9} {d:>9}  {e}".rstrip() for a, b, c, d, e in rows]

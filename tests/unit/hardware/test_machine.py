@@ -39,7 +39,9 @@ def test_bare_numbers_make_a_card_in_a_machine() -> None:
     assert (card.total_bytes, machine.host.total_bytes) == (8 * GIB, 16 * GIB)
     assert rate is not None
     assert rate.bytes_per_s[1] <= 256e9
-    assert machine.notices == ("bandwidths are those of data sheets",)
+    assumed, sheets = machine.notices
+    assert assumed.startswith("the PC's own memory is assumed to have 51 GB/s")
+    assert sheets == "bandwidths are those of data sheets"
 
 
 def test_a_card_of_unknown_bandwidth_gets_one_which_is_said() -> None:
@@ -55,6 +57,13 @@ def test_memory_alone_makes_a_machine_without_a_card() -> None:
     assert machine.devices == ()
     assert rate is not None
     assert rate.bytes_per_s[1] <= 40e9
+    assert not [notice for notice in machine.notices if "assumed" in notice]
+
+
+def test_memory_whose_speed_was_not_given_is_said_to_be_assumed() -> None:
+    machine = build_machine(Wish(names=("rtx-4090",), ram_bytes=512 * GIB))
+
+    assert any("51 GB/s; say --bandwidth" in notice for notice in machine.notices)
 
 
 def test_a_mac_shares_its_memory_and_limits_its_gpu() -> None:

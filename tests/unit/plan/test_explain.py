@@ -150,11 +150,13 @@ def test_the_table_marks_what_is_off_by_more_than_five_percent() -> None:
         [
             Comparison("kv", "CPU", 100 * MIB, 100 * MIB),
             Comparison("compute", "CPU", 150 * MIB, 100 * MIB),
+            Comparison("weights", "CPU", 60 * MIB, 100 * MIB),
         ]
     )
 
     assert lines[1].endswith("as planned")
-    assert lines[2].endswith("+50%")
+    assert lines[2].endswith("planned 50% too much")
+    assert lines[3].endswith("planned 40% too little")
 
 
 def test_what_a_log_rounds_away_counts_as_planned() -> None:
