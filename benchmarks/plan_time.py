@@ -30,7 +30,6 @@ from localr1.catalogue.fit import of_catalogue, rank
 from localr1.hardware.machine import PlannedMachine, Wish, build_machine
 from localr1.model_facts.card import ModelCard
 from localr1.plan.host_memory import read_host_memory
-from localr1.plan.planner import make_plan
 from localr1.plan.request import PlanRequest
 from localr1.units import GIB
 from quant.gguf.header import read_header
@@ -75,7 +74,7 @@ def _measure_plans(
 
 
 def _plan(card: ModelCard, machine: PlannedMachine, n_ctx: int) -> None:
-    make_plan(card, PlanRequest(n_ctx=n_ctx), machine.devices, machine.host, machine.known)
+    machine.plan(card, PlanRequest(n_ctx=n_ctx))
 
 
 def _fit(models: list[Entry], machine: PlannedMachine) -> None:

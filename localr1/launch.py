@@ -23,6 +23,7 @@ from localr1.chat.engine import EngineLike
 from localr1.chat.session import ChatSession, OpenedModel, SessionOptions
 from localr1.errors import DoesNotFitError, EngineDiedError, EngineError
 from localr1.events import Event, Load, Notice, Progress
+from localr1.hardware.machine import PlannedMachine
 from localr1.load_check import LoadCheck
 from localr1.memory_watch import MemoryWatch, claim_of
 from localr1.model_facts.card import ModelCard
@@ -33,7 +34,6 @@ from localr1.plan.document_cost import DocumentCost
 from localr1.plan.explain import refusal
 from localr1.plan.host_memory import read_host_memory
 from localr1.plan.memory_plan import MemoryPlan, Verdict
-from localr1.plan.planner import make_plan
 from localr1.units import format_bytes
 from localr1.worker.frames import EngineInfo, LoadReport
 from localr1.worker.host import Engine
@@ -153,15 +153,11 @@ class Launch:
         request = self.options.plan_request()
         if self.observes_inputs:
             request = replace(request, n_outputs=None)
-        planned = partial(
-            make_plan,
-            devices=info.devices,
-            host=read_host_memory(),
-            known=known_here(info.devices, info.llama_cpp_python),
-        )
+        known = known_here(info.devices, info.llama_cpp_python)
+        here = PlannedMachine(devices=info.devices, host=read_host_memory(), known=known)
         if self.attachment is None:
-            return planned(self.card, request), None
-        return plan_conversation(self.attachment, self.card, request, planned)
+            return here.plan(self.card, request), None
+        return plan_conversation(self.attachment, self.card, request, here.plan)
 
     def _require_room(self, plan: MemoryPlan, cost: DocumentCost | None) -> None:
         if self.attachment is not None and cost is not None:

@@ -18,7 +18,6 @@ from localr1.model_facts.card import ModelCard
 from localr1.plan.comfort import READING_TOKENS_PER_S, is_comfortable, is_slow
 from localr1.plan.hardware import HOST, Hardware, choose_hardware
 from localr1.plan.memory_plan import MemoryPlan, Verdict
-from localr1.plan.planner import make_plan
 from localr1.plan.quantisation import OFFERED_TYPES
 from localr1.plan.rate import Rate
 from localr1.plan.request import PlanRequest
@@ -60,8 +59,8 @@ class Candidate:
         return (
             entry.architecture,
             entry.is_tied,
+            entry.file_types,
             tuple(sorted(entry.keys.items())),
-            len(self.versions),
         )
 
 
@@ -187,9 +186,7 @@ def _fastest(rate: Rate) -> float:
 def _planned(
     candidate: Candidate, version: Version, request: PlanRequest, machine: PlannedMachine
 ) -> Fit:
-    plan = make_plan(
-        version.card(), request, machine.devices, machine.host, machine.known, with_fixes=False
-    )
+    plan = machine.plan(version.card(), request, with_fixes=False)
     return Fit(candidate=candidate, plan=plan)
 
 

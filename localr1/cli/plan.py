@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -13,11 +13,17 @@ from localr1.cli.machine_options import with_machine_options
 from localr1.cli.model_options import with_load_options
 from localr1.cli.options import with_output
 from localr1.cli.output import Output
-from localr1.cli.plan_subject import read_subject
+from localr1.cli.plan_subject import Subject, read_subject
 from localr1.cli.this_machine import find_this_machine
 from localr1.errors import EXIT_DOES_NOT_FIT, UsageError
-from localr1.hardware.machine import Wish, build_machine
+from localr1.hardware.machine import PlannedMachine, Wish, build_machine
 from localr1.model_options import ModelOptions
+
+if TYPE_CHECKING:
+    from localr1.attach import Attachment
+    from localr1.model_facts.card import ModelCard
+    from localr1.plan.document_cost import DocumentCost
+    from localr1.plan.memory_plan import MemoryPlan
 
 _BEST = "best"
 
@@ -68,47 +74,70 @@ def command(
     With --on, --ram or --vram the plan is for a machine that is not here.
     With --document it is for the context that the documents need, and says what they cost.
     """
-    from localr1.attach import attach, plan_attached
-    from localr1.catalogue.siblings import smaller_siblings
-    from localr1.plan import explain
+    from localr1.attach import attach
     from localr1.plan.memory_plan import Verdict
-    from localr1.plan.planner import make_plan
-    from localr1.plan.smaller_model import with_smaller_model
 
     picks_type = file_type == _BEST
-    file_type = None if picks_type else file_type
     reads_metadata = metadata is not None and metadata.name == "<stdin>"
     brought = documents.read(stdin_is="the metadata" if reads_metadata else "")
-    asked = read_subject(output, model, metadata, model_options, file_type)
+    asked = read_subject(output, model, metadata, model_options, None if picks_type else file_type)
     attached = None if brought is None else attach(brought, asked.card, asked.tokenizer)
     wish = replace(wish, names=(*wish.names, *asked.devices))
-    if calibrates and not wish.is_empty:
-        raise UsageError("--calibrate measures this machine; leave out what describes another")
-    machine = (
-        find_this_machine(
-            output, asked.card, rpc_servers=model_options.rpc_servers, calibrates=calibrates
-        )
-        if wish.is_empty
-        else build_machine(wish)
-    )
+    machine = _machine(output, asked.card, model_options, wish, calibrates=calibrates)
     if picks_type:
         asked = asked.best_quantised(machine, least_ctx=attached.need.n_ctx if attached else None)
-    planned = partial(make_plan, devices=machine.devices, host=machine.host, known=machine.known)
+    plan, cost = _planned(asked, machine, attached)
+    _show(output, asked, plan, attached, cost)
+    fits = plan.verdict is not Verdict.DOES_NOT_FIT and (cost is None or cost.obstacle is None)
+    return 0 if fits else EXIT_DOES_NOT_FIT
+
+
+def _machine(
+    output: Output, card: ModelCard, options: ModelOptions, wish: Wish, *, calibrates: bool
+) -> PlannedMachine:
+    """The machine that was described, else this one."""
+    if wish.is_empty:
+        return find_this_machine(
+            output, card, rpc_servers=options.rpc_servers, calibrates=calibrates
+        )
+    if calibrates:
+        raise UsageError("--calibrate measures this machine; leave out what describes another")
+    return build_machine(wish)
+
+
+def _planned(
+    asked: Subject, machine: PlannedMachine, attached: Attachment | None
+) -> tuple[MemoryPlan, DocumentCost | None]:
+    """The plan with all there is to tell, and what documents cost in it."""
+    from localr1.attach import plan_attached
+    from localr1.catalogue.siblings import smaller_siblings
+    from localr1.plan.smaller_model import with_smaller_model
+
+    cost: DocumentCost | None = None
+    notices = [*machine.notices, *asked.notices]
     if attached is None:
-        other_of = partial(planned, request=asked.request, with_fixes=False)
-        plan, cost = planned(asked.card, asked.request), None
-        plan = with_smaller_model(plan, other_of, smaller_siblings(asked.card))
+        of_other = partial(machine.plan, request=asked.request, with_fixes=False)
+        plan = machine.plan(asked.card, asked.request)
+        plan = with_smaller_model(plan, of_other, smaller_siblings(asked.card))
     else:
-        plan, cost = plan_attached(attached, asked.card, asked.request, planned)
-    of_documents = attached.notices if attached else ()
-    notices = (*machine.notices, *asked.notices, *of_documents, *plan.notices)
-    plan = replace(plan, notices=notices)
+        plan, cost = plan_attached(attached, asked.card, asked.request, machine.plan)
+        notices += attached.notices
+    return replace(plan, notices=(*notices, *plan.notices)), cost
+
+
+def _show(
+    output: Output,
+    asked: Subject,
+    plan: MemoryPlan,
+    attached: Attachment | None,
+    cost: DocumentCost | None,
+) -> None:
+    from localr1.plan import explain
+
     if output.as_json:
         about = {"document": attached.to_json(cost)} if attached and cost else {}
         output.json(asked.shown(plan.to_json()) | about, indent=2)
-    else:
-        about_lines = [*attached.lines(plan, cost), ""] if attached and cost else []
-        for line in (*about_lines, *explain.lines(plan)):
-            output.data(line)
-    fits = plan.verdict is not Verdict.DOES_NOT_FIT and (cost is None or cost.obstacle is None)
-    return 0 if fits else EXIT_DOES_NOT_FIT
+        return
+    about_lines = [*attached.lines(plan, cost), ""] if attached and cost else []
+    for line in (*about_lines, *explain.lines(plan)):
+        output.data(line)

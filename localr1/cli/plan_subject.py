@@ -7,6 +7,7 @@ header is drawn up without weights, types and sizes exact.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -18,7 +19,6 @@ from localr1.paths import typed_path
 
 if TYPE_CHECKING:
     from localr1.model_facts.card import ModelCard
-    from localr1.plan.memory_plan import MemoryPlan
     from localr1.plan.request import PlanRequest
 
 _DEFAULT_FILE_TYPE = "Q4_K_M"
@@ -48,17 +48,12 @@ class Subject:
     def best_quantised(self, machine: PlannedMachine, least_ctx: int | None = None) -> Subject:
         """The same model in the type that suits a machine, and a context that somebody needs."""
         from localr1.plan.comfort import best_quantised
-        from localr1.plan.planner import make_plan
         from localr1.plan.quantisation import OFFERED_TYPES
 
         request = self.request
-        if request.n_ctx is None:
+        if least_ctx is not None and not isinstance(request.n_ctx, int):
             request = replace(request, n_ctx=least_ctx)
-
-        def plan(card: ModelCard) -> MemoryPlan:
-            here = machine.devices, machine.host, machine.known
-            return make_plan(card, request, *here, with_fixes=False)
-
+        plan = partial(machine.plan, request=request, with_fixes=False)
         card = best_quantised(self.card, plan)
         notice = f"as {card.quant}: the best for this machine of {', '.join(OFFERED_TYPES)}"
         return replace(self, card=card, notices=(*self.notices, notice))

@@ -39,7 +39,7 @@ def find_this_machine(
         engine = Engine.start(rpc_servers)
     except EngineStartError as exc:
         output.narrate(f"note: planned for the processor only; {exc.message}")
-        return PlannedMachine(devices=(), host=read_host_memory(), known={}, notices=())
+        return PlannedMachine(devices=(), host=read_host_memory(), known={})
     try:
         if calibrates and card is not None:
             _calibrate(output, engine, card)

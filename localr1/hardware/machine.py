@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from backends.device import Device, DeviceKind
 from localr1.errors import UsageError
@@ -19,8 +20,12 @@ from localr1.hardware.efficiency import shared_processor_rate, sheet_rate
 from localr1.hardware.pc import DEFAULT_PC, pc
 from localr1.hardware.profile import Profile
 from localr1.plan.hardware import HOST, Known
-from localr1.plan.request import HostMemory
+from localr1.plan.request import HostMemory, PlanRequest
 from localr1.units import GIB, MIB, format_bytes
+
+if TYPE_CHECKING:
+    from localr1.model_facts.card import ModelCard
+    from localr1.plan.memory_plan import MemoryPlan
 
 # of 24576 MiB, the driver of a 3090 or 4090 shows 24080 to 24160 (published load logs)
 SHOWN_SHARE = 0.98
@@ -54,8 +59,14 @@ class PlannedMachine:
     devices: tuple[Device, ...]
     host: HostMemory
     known: Mapping[str, Known]
-    notices: tuple[str, ...]
+    notices: tuple[str, ...] = ()
     """What was assumed, in sentences."""
+
+    def plan(self, card: ModelCard, request: PlanRequest, *, with_fixes: bool = True) -> MemoryPlan:
+        """The memory plan of a model here. Raises: as `make_plan`."""
+        from localr1.plan.planner import make_plan  # much, and --help needs none of it
+
+        return make_plan(card, request, self.devices, self.host, self.known, with_fixes=with_fixes)
 
 
 def build_machine(wish: Wish) -> PlannedMachine:

@@ -269,7 +269,8 @@ class _CardReader:
         if any(tensor.name.endswith(_QUERIES) for tensor in self._header.tensors):
             for name, per_layer in counts.items():
                 if not any(per_layer):
-                    raise self._refused(f"{self._key('attention')}.{name} is 0, yet it has attention")
+                    key = f"{self._key('attention')}.{name}"
+                    raise self._refused(f"{key} is 0, yet it has attention")
 
     def _check_is_usable(self) -> None:
         if not self._header.tensors:
