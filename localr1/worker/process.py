@@ -1,4 +1,4 @@
-"""Owns a child process that speaks frames: its birth, its deadlines, its death.
+"""Owns a child process that speaks frames: its greeting, its deadlines, why it died.
 
 llama.cpp aborts and cannot be caught, and a template can eat all memory; both live in children
 that may die. `ChildProcess` turns every way of dying, hanging or talking nonsense into one typed
@@ -12,22 +12,19 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import localr1
 from localr1.errors import EngineDiedError, EngineStartError
 from localr1.worker.channel import Channel
 from localr1.worker.death import explain_death
-from localr1.worker.environment import child_environment
+from localr1.worker.life import Life
 from localr1.worker.protocol import PROTOCOL_VERSION, FrameError, Message
 from localr1.worker.vitals import LOOK_S, StallWatch, is_stopped
 
-_PACKAGE_ROOT = Path(localr1.__file__).resolve().parent.parent
 _LOG_TAIL_BYTES = 64 * 1024
 _SEND_S = 30.0
 _REAP_S = 5.0
@@ -36,7 +33,7 @@ _REAP_S = 5.0
 class ChildProcess:
     """One running child. Made by `start`; after any EngineDiedError only `close` makes sense."""
 
-    def __init__(self, name: str, channel: Channel, life: _Life, log_path: Path) -> None:
+    def __init__(self, name: str, channel: Channel, life: Life, log_path: Path) -> None:
         self._name = name
         self._channel = channel
         self._life = life
@@ -64,7 +61,7 @@ class ChildProcess:
         log_path = Path(path)
         ours, theirs = socket.socketpair()
         try:
-            life = _Life(module, theirs.fileno(), descriptor)
+            life = Life(module, theirs.fileno(), descriptor)
         except (OSError, ValueError, subprocess.SubprocessError) as exc:
             ours.close()
             log_path.unlink(missing_ok=True)
@@ -231,67 +228,3 @@ class ChildProcess:
             death.message, hint=hint, is_device_failure=death.is_device_failure
         )
         return self._death
-
-
-class _Life:
-    """Spawns one process and reaps it, on a thread that lives exactly as long as the process.
-
-    Linux delivers the parent-death signal when the *thread* that made the child ends, so the
-    child must not be made by a thread that may end before it.
-    """
-
-    def __init__(self, module: str, socket_fd: int, log_fd: int) -> None:
-        self.ended = threading.Event()
-        self.returncode: int | None = None
-        self.pid = 0
-        self._failure: Exception | None = None
-        self._command = [sys.executable, "-P", "-m", module, str(socket_fd), str(os.getpid())]
-        self._descriptors = (socket_fd, log_fd)
-        self._started = threading.Event()
-        self._end_lock = threading.Lock()
-        self._at_end: Callable[[], None] | None = None
-        threading.Thread(target=self._run, name=f"life of {module}", daemon=True).start()
-        self._started.wait()
-        if self._failure is not None:
-            raise self._failure
-
-    def _run(self) -> None:
-        socket_fd, log_fd = self._descriptors
-        try:
-            process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=log_fd,
-                stderr=log_fd,
-                pass_fds=(socket_fd,),
-                start_new_session=True,
-                cwd="/",
-                env=child_environment(os.environ, package_root=_PACKAGE_ROOT),
-            )
-            self.pid = process.pid
-        except (OSError, ValueError, subprocess.SubprocessError) as exc:
-            self._failure = exc
-            return
-        finally:
-            self._started.set()
-        self.returncode = process.wait()
-        with self._end_lock:
-            self.ended.set()
-            at_end = self._at_end
-        if at_end is not None:
-            at_end()
-
-    def when_ended(self, tell: Callable[[], None]) -> None:
-        """Call `tell` on this thread once the process has been reaped; here if it has been."""
-        with self._end_lock:
-            self._at_end = tell
-            has_ended = self.ended.is_set()
-        if has_ended:
-            tell()
-
-    def signal(self, number: int) -> None:
-        """Signal the child's process group, unless it has been reaped."""
-        if not self.ended.is_set():
-            # macOS refuses a group of which nothing is left but the entry
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, number)
