@@ -24,7 +24,7 @@ from benchmarks.planned_loads import NotPlannedError, PlannedLoad, plan_load
 from benchmarks.published_loads import Load, read_loads
 from benchmarks.scores import Score, each, summary, table
 from localr1.model_facts.card import Unplanned
-from localr1.plan.memory_plan import DevicePlan
+from localr1.plan.device_plan import DevicePlan
 from localr1.units import GIB, MIB
 
 _LOADS = Path(__file__).parent / "data" / "published_loads.jsonl"

@@ -29,8 +29,9 @@ from typing import Any
 
 from backends.device import Device, DeviceKind
 from localr1.model_facts.card import ModelCard
+from localr1.plan.device_plan import DevicePlan
 from localr1.plan.host_memory import read_host_memory
-from localr1.plan.memory_plan import DevicePlan, MemoryPlan
+from localr1.plan.memory_plan import MemoryPlan
 from localr1.plan.planner import make_plan
 from localr1.plan.request import PlanRequest
 from localr1.units import MIB

@@ -18,9 +18,9 @@ from localr1.errors import LocalR1Error
 from localr1.metadata.request import read_request
 from localr1.model_facts.card import ModelCard
 from localr1.plan.compute_buffers import ComputeBuffers
+from localr1.plan.device_plan import DevicePlan
 from localr1.plan.engine_version import layers_on_gpus
 from localr1.plan.kv_cache import kv_bytes_per_layer, padded_cells
-from localr1.plan.memory_plan import DevicePlan
 from localr1.plan.offload import Split
 from localr1.plan.placement import Placement, Placer
 from localr1.plan.request import PlanRequest

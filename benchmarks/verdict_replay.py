@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from benchmarks.planned_loads import PlannedLoad
 from benchmarks.published_loads import Load
-from localr1.plan.memory_plan import DevicePlan
+from localr1.plan.device_plan import DevicePlan
 from localr1.units import MIB
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from localr1.plan.memory_plan import Allocation, Stage
+from localr1.plan.device_plan import Allocation, Stage
 from quant.gguf.contents import TensorInfo
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from localr1.plan.corrected import BUFFERS, PROCESS, formula_bytes, size_of
+from localr1.plan.device_plan import DevicePlan
 from localr1.plan.ledger import NOT_WORTH_A_WORD
-from localr1.plan.memory_plan import DevicePlan, MemoryPlan
+from localr1.plan.memory_plan import MemoryPlan
 from localr1.units import MIB
 
 _ROUNDING_BYTES = MIB // 100  # logs print two decimals of a MiB, at most two lines per purpose

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from localr1.model_facts.card import ModelCard
+from localr1.plan.device_plan import DevicePlan
 from localr1.plan.ledger import Correction, Factor, What
-from localr1.plan.memory_plan import DevicePlan
 from localr1.plan.request import PlanRequest
 
 PROCESS = "process"
@@ -43,11 +43,9 @@ def corrected(
 
 def subject(purpose: str, card: ModelCard, request: PlanRequest) -> What:
     """What a factor is learned for."""
-    settings = {
-        "weights": card.quant,
-        "kv": f"{request.type_k}/{request.type_v}",
-        "compute": "flash attention" if request.uses_flash_attn else "no flash attention",
-    }
+    cache = f"{request.type_k}/{request.type_v}"
+    attention = "flash attention" if request.uses_flash_attn else "no flash attention"
+    settings = {"weights": card.quant, "kv": cache, "compute": f"{attention}, {cache}"}
     return What(arch=card.arch, purpose=purpose, setting=settings.get(purpose, ""))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from localr1.plan.compare import Comparison
-from localr1.plan.memory_plan import DevicePlan, MemoryPlan, Speed, Stage, Verdict
+from localr1.plan.device_plan import DevicePlan, Stage
+from localr1.plan.memory_plan import MemoryPlan, Speed, Verdict
 from localr1.plan.rate import Range
 from localr1.terminal_text import safe_line
 from localr1.units import MIB, format_bytes, format_count

@@ -17,6 +17,7 @@ from localr1.plan.arena import Peak
 from localr1.plan.compute import output_bytes
 from localr1.plan.compute_buffers import ComputeBuffers
 from localr1.plan.corrected import corrected
+from localr1.plan.device_plan import Allocation, DevicePlan
 from localr1.plan.engine_version import layers_on_gpus
 from localr1.plan.hardware import HOST, Hardware
 from localr1.plan.kv_cache import (
@@ -24,7 +25,6 @@ from localr1.plan.kv_cache import (
     kv_bytes_per_layer,
     state_bytes_per_layer,
 )
-from localr1.plan.memory_plan import Allocation, DevicePlan
 from localr1.plan.offload import Split, best_split, fill_in_order, in_proportion
 from localr1.plan.overhead import driver_bytes, process_bytes
 from localr1.plan.request import PlanRequest
@@ -104,7 +104,7 @@ class Placer:
         unified = {gpu.name for gpu in self._hardware.gpus if gpu.is_unified}
         shared_bytes = sum(device.need_bytes for device in devices if device.name in unified)
         used = {device.name for device in devices}
-        idle = tuple(_idle(gpu) for gpu in self._hardware.gpus if gpu.name not in used)
+        idle = tuple(DevicePlan.idle(gpu) for gpu in self._hardware.gpus if gpu.name not in used)
         host = self._corrected(self._host_plan(n_ctx, split, shared_bytes))
         return Placement(devices, idle, host, split)
 
@@ -275,22 +275,6 @@ class Placer:
 
     def _on_gpus(self, n_layers: int) -> range:
         return layers_on_gpus(n_layers, self._card.n_layer, self._request.engine_build)
-
-
-def _idle(gpu: Device) -> DevicePlan:
-    return DevicePlan(
-        name=gpu.name,
-        kind=gpu.kind,
-        total_bytes=gpu.total_bytes,
-        free_bytes=gpu.free_bytes,
-        limit_bytes=gpu.free_bytes,
-        weights_bytes=0,
-        kv_bytes=0,
-        compute_bytes=0,
-        output_bytes=0,
-        overhead_bytes=(0, 0),
-        layers=None,
-    )
 
 
 def _of_layers(n_bytes: Sequence[int], layers: Iterable[int]) -> int:

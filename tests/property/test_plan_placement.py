@@ -11,9 +11,10 @@ import pytest
 from backends.device import Device, DeviceKind
 from localr1.model_facts.card import ModelCard
 from localr1.plan.compute_buffers import ComputeBuffers
+from localr1.plan.device_plan import DevicePlan
 from localr1.plan.hardware import Hardware
 from localr1.plan.kv_cache import CELL_STEP, cache_bytes_per_layer, padded_cells
-from localr1.plan.memory_plan import DevicePlan, MemoryPlan, Verdict
+from localr1.plan.memory_plan import MemoryPlan, Verdict
 from localr1.plan.offload import Split
 from localr1.plan.placement import Placer
 from localr1.plan.planner import make_plan

@@ -8,8 +8,9 @@ import pytest
 
 from backends.allocation_limits import AMD_DRIVER_MAX_BYTES, VULKAN_BUFFER_BYTES, VULKAN_MAX_BYTES
 from backends.device import Device, DeviceKind
+from localr1.plan.device_plan import Stage
 from localr1.plan.explain import lines
-from localr1.plan.memory_plan import MemoryPlan, Stage, Verdict
+from localr1.plan.memory_plan import MemoryPlan, Verdict
 from localr1.plan.planner import make_plan
 from localr1.plan.request import HostMemory, PlanRequest
 from localr1.units import GIB, MIB

@@ -10,7 +10,8 @@ from backends.errors import DeviceNotFoundError, UnsupportedParametersError
 from localr1.errors import UsageError
 from localr1.hardware.machine import Wish, build_machine
 from localr1.model_facts.card import Unplanned
-from localr1.plan.memory_plan import MemoryPlan, Stage, Verdict
+from localr1.plan.device_plan import Stage
+from localr1.plan.memory_plan import MemoryPlan, Verdict
 from localr1.plan.planner import make_plan
 from localr1.plan.request import HostMemory, PlanRequest
 from localr1.units import GIB, MIB
