@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -80,11 +81,17 @@ def parse_kv(text: str) -> tuple[str, str]:
 
 
 def parse_ctx(text: str | None) -> int | Literal["max"] | None:
-    """A context in tokens, `max`, or None for the plan's choice. Raises: UsageError."""
+    """A context in tokens, `16k` of 1024 each, `max`, or None for the plan's choice.
+
+    Raises: UsageError.
+    """
     if text is None:
         return None
     if text == "max":
         return "max"
-    if not text.isdecimal() or int(text) == 0:
-        raise UsageError(f"--ctx {text} is neither a number of tokens nor max")
-    return int(text)
+    match = re.fullmatch(r"([1-9][0-9]{0,9})([kK]?)", text)
+    if match is None:
+        raise UsageError(
+            f"--ctx {text} is neither a number of tokens nor max", hint="16384 or 16k, for instance"
+        )
+    return int(match[1]) * (1024 if match[2] else 1)

@@ -24,12 +24,13 @@ def profiles() -> dict[str, Profile]:
 
 
 def find_profile(name: str) -> Profile:
-    """The profile of that name, in any case, with blanks or underscores for hyphens.
+    """The profile of that name, in any case, whatever stands between its words.
 
-    Raises: UsageError with the nearest names.
+    The end of a name is enough where only one ends so: `4090`. Raises: UsageError with the nearest
+    names.
     """
     wanted = "-".join(name.lower().replace("_", " ").replace("-", " ").split())
-    found = profiles().get(wanted)
+    found = profiles().get(wanted) or _spelled_alike(wanted.replace("-", ""))
     if found is None:
         nearest = f"nearest: {', '.join(_nearest(wanted))}; " if _nearest(wanted) else ""
         raise UsageError(
@@ -37,6 +38,13 @@ def find_profile(name: str) -> Profile:
             hint=f"{nearest}localr1 devices --profiles lists all",
         )
     return found
+
+
+def _spelled_alike(letters: str) -> Profile | None:
+    """The profile of this name without hyphens, else the only one that ends so."""
+    by_letters = {name.replace("-", ""): profile for name, profile in profiles().items()}
+    ending = [by_letters[known] for known in by_letters if known.endswith(letters)]
+    return by_letters.get(letters) or (ending[0] if letters and len(ending) == 1 else None)
 
 
 def _nearest(wanted: str) -> list[str]:

@@ -9,6 +9,7 @@ cannot size yet is listed in `unplanned`, so that nobody takes a partial sum for
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class Unplanned(StrEnum):
 
 _QUERIES = (".attn_q.weight", ".attn_q_b.weight", ".attn_qkv.weight")
 
+_OF_LAYER = re.compile(r"blk\.([0-9]{1,9})\.")
 _UNPLANNED_KEYS = {
     "attention.indexer.head_count": Unplanned.INDEXER,
 }
@@ -111,6 +113,7 @@ class _CardReader:
     def card(self) -> ModelCard:
         header = self._header
         self._check_is_usable()
+        self._check_layers()
         n_embd = self._count("embedding_length")
         n_head = self._per_layer("attention.head_count", 0)
         n_head_kv = self._per_layer("attention.head_count_kv", n_head)
@@ -271,6 +274,14 @@ class _CardReader:
                 if not any(per_layer):
                     key = f"{self._key('attention')}.{name}"
                     raise self._refused(f"{key} is 0, yet it has attention")
+
+    def _check_layers(self) -> None:
+        block_count = self._count("block_count", high=MAX_LAYERS)
+        for tensor in self._header.tensors:
+            match = _OF_LAYER.match(tensor.name)
+            if match and int(match[1]) >= block_count:
+                key = self._key("block_count")
+                raise self._refused(f"{key} is {block_count}, yet there is {tensor.name[:80]}")
 
     def _check_is_usable(self) -> None:
         if not self._header.tensors:

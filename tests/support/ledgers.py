@@ -13,7 +13,7 @@ def an_entry() -> Entry:
     """A compute buffer that took a fifth more."""
     return Entry(
         where=Where(engine="0.3.36", kind=DeviceKind.CUDA, device="a card"),
-        what=What(arch="qwen2", purpose="compute", setting="flash attention"),
+        what=What(arch="qwen2", purpose="compute", setting="flash attention, f16/f16"),
         planned_bytes=1_000_000,
         measured_bytes=1_200_000,
     )

@@ -20,7 +20,7 @@ from tests.support.plan_cards import qwen_7b
 _CPU = Device("CPU", DeviceKind.CPU, "a processor", 64 * GIB, 32 * GIB)
 _CARD = Device("CUDA0", DeviceKind.CUDA, "a card", 24 * GIB, 23 * GIB)
 _HOST = HostMemory(total_bytes=64 * GIB, available_bytes=32 * GIB)
-_COMPUTE = What(arch="qwen2", purpose="compute", setting="flash attention")
+_COMPUTE = What(arch="qwen2", purpose="compute", setting="flash attention, f16/f16")
 _NOTHING: Mapping[str, Known] = MappingProxyType({})
 
 

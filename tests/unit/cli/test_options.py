@@ -64,12 +64,15 @@ def test_empty_question_is_a_usage_error(text: str, monkeypatch: pytest.MonkeyPa
         read_prompt(())
 
 
-@pytest.mark.parametrize(("text", "expected"), [(None, None), ("max", "max"), ("4096", 4096)])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(None, None), ("max", "max"), ("4096", 4096), ("16k", 16_384)],
+)
 def test_context_is_a_number_or_max(text: str | None, expected: int | str | None) -> None:
     assert parse_ctx(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "1e3", "maximum"])
+@pytest.mark.parametrize("text", ["", "0", "-1", "1e3", "k", "1.5k", "maximum"])
 def test_other_contexts_are_usage_errors(text: str) -> None:
     with pytest.raises(UsageError):
         parse_ctx(text)

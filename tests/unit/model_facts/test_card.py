@@ -204,3 +204,11 @@ def test_a_file_without_tensors_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ModelFileError, match="no tensors"):
         _card(path)
+
+
+def test_layers_beyond_those_that_are_counted_are_refused(tmp_path: Path) -> None:
+    values = {**key_values(_SHAPE), "qwen2.block_count": 2}
+    path = write_model(tmp_path / "m.gguf", values, {"blk.2.attn_q.weight": ((256, 256), F32)})
+
+    with pytest.raises(ModelFileError, match="block_count is 2"):
+        _card(path)

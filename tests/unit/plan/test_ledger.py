@@ -18,7 +18,7 @@ from localr1.plan.ledger import (
 from localr1.units import MIB
 
 _HERE = Where(engine="0.3.36", kind=DeviceKind.CUDA, device="a card")
-_COMPUTE = What(arch="qwen2", purpose="compute", setting="flash attention")
+_COMPUTE = What(arch="qwen2", purpose="compute", setting="flash attention, f16/f16")
 
 
 def _entry(ratio: float, where: Where = _HERE, what: What = _COMPUTE) -> Entry:
