@@ -120,6 +120,8 @@ def _verdict(plan: MemoryPlan) -> str:
         context = f"; {plan.max_ctx} tokens of context would fit" if plan.max_ctx else ""
         return f"does not fit: {stage}, {format_bytes(-plan.margin_bytes)} short{context}"
     longest = f"longest context that fits: {plan.max_ctx} tokens"
+    if plan.n_ctx > plan.max_ctx:
+        longest = f"but it was trained on {plan.card.n_ctx_train} tokens only"
     if plan.verdict is Verdict.FITS:
         return f"fits, {spare} to spare; {longest}"
     every_layer, n_experts = plan.card.n_layer + 1, plan.expert_layers_on_host

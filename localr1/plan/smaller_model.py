@@ -19,14 +19,12 @@ _COSTS = "what the larger model knows"
 def with_smaller_model(
     plan: MemoryPlan, plan_of: Callable[[ModelCard], MemoryPlan], smaller: Iterable[ModelCard]
 ) -> MemoryPlan:
-    """The same plan, where it needs it with one more fix: the first comfortable one of `smaller`.
+    """The same plan; if it does not fit, or is slow, with the first comfortable one of `smaller`.
 
-    It does if it does not fit, or is slow because a part is on the host. `smaller` come
-    largest first and are planned one by one, so that a lazy iterable is read no further than
-    needed. Raises: as `plan_of`.
+    These come largest first and are planned one by one, so that a lazy iterable is read no further
+    than needed. Raises: as `plan_of`.
     """
-    is_bearable = plan.verdict is not Verdict.DOES_NOT_FIT and not is_slow(plan)
-    if plan.verdict is Verdict.FITS or is_bearable:
+    if plan.verdict is not Verdict.DOES_NOT_FIT and not is_slow(plan):
         return plan
     room_bytes = sum(place.limit_bytes for place in plan.places)
     for card in smaller:

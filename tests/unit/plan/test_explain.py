@@ -67,6 +67,13 @@ def test_the_speed_of_what_does_not_fit_is_said_on_a_condition() -> None:
     assert "with enough memory: 2.0 to 3.2 tokens/s" in _text(replace(failing, speed=speed))
 
 
+def test_a_context_beyond_training_is_not_called_one_that_fits() -> None:
+    text = _text(make_plan(qwen_7b(), PlanRequest(n_ctx=140_000), (), _HOST))
+
+    assert "but it was trained on 131072 tokens only" in text
+    assert "longest context that fits" not in text
+
+
 def test_offloaded_layers_are_named_per_place() -> None:
     text = _text(make_plan(qwen_7b(), PlanRequest(n_ctx=4096), (_CARD,), _HOST))
 

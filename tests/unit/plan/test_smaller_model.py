@@ -59,6 +59,13 @@ def test_what_is_fast_beside_a_card_is_left_alone() -> None:
     assert not [fix for fix in plan.fixes if ":" in fix.change]
 
 
+def test_what_fits_and_is_slow_has_one_too() -> None:
+    plan, _ = _plan("deepseek-r1:70b", "pc-256gb-ddr5")
+
+    assert plan.verdict is Verdict.FITS
+    assert [fix.change for fix in plan.fixes if ":" in fix.change]
+
+
 def test_what_fits_is_left_alone() -> None:
     plan, _ = _plan("deepseek-r1:7b", "rtx-4090")
 
