@@ -25,9 +25,11 @@ def requantised(card: ModelCard, file_type: FileType) -> ModelCard:
         n_head_kv=card.n_head_kv[0],
         n_expert=card.experts.n_expert if card.experts else 0,
     )
+    # experts in MXFP4 are what the model was published in: they stay, as `convert` leaves them
+    stays = {t.name: TensorType.MXFP4 for t in tensors if t.type_name == "MXFP4"}
     retyped, offset = [], 0
     for tensor, kind in types_of_gguf(
-        tensors, file_type, facts, lambda tensor: TensorType[tensor.type_name]
+        tensors, file_type, facts, lambda tensor: TensorType[tensor.type_name], overrides=stays
     ):
         n_bytes = kind.n_bytes(math.prod(tensor.shape))
         retyped.append(TensorInfo(tensor.name, kind.name, tensor.shape[::-1], offset, n_bytes))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from localr1.catalogue.entry import find_entry
+from localr1.catalogue.header import card_of as card_of_entry
 from localr1.model_facts.requantised import requantised
 from quant.gguf.types import FileType, TensorType
 from tests.support.plan_models import LLAMA_8B, QWEN_30B_A3B, card_of
@@ -25,6 +27,17 @@ def test_published_sizes_of_llama_3_8b_come_out() -> None:
     for name, size in gib.items():
         other = requantised(card_of(LLAMA_8B), FileType[name])
         assert other.file_bytes / 2**30 == pytest.approx(size, abs=0.01)
+
+
+def test_experts_that_were_published_in_four_bits_stay_as_they_are() -> None:
+    entry, _ = find_entry("gpt-oss:20b")
+    card = card_of_entry(entry, FileType.MXFP4_MOE)
+
+    other = requantised(card, FileType.Q8_0)
+
+    assert {t.name for t in other.tensors if t.type_name == "MXFP4"} == {
+        t.name for t in card.tensors if "_exps.weight" in t.name
+    }
 
 
 def test_offsets_follow_one_another() -> None:
