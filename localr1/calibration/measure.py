@@ -37,6 +37,7 @@ from localr1.calibration.probe_model import (
     write_probe,
 )
 from localr1.calibration.rough import roughly_measured
+from localr1.errors import UsageError
 from localr1.model_facts.card import ModelCard
 from localr1.settings import cache_dir
 from localr1.units import MIB
@@ -83,7 +84,7 @@ class _Probe:
 def measure(engine: Engine, type_names: Sequence[str]) -> Measured:
     """Measure these types of weights, the most used one first; keep what was known already.
 
-    Raises: EngineError; OSError if there is no room for the probes.
+    Raises: EngineError; UsageError if it cannot be kept; OSError without room for the probes.
     """
     identity = identity_here(engine.info.llama_cpp_python)
     types = [TensorType[name] for name in type_names]
@@ -106,7 +107,7 @@ def measure_roughly(llama_cpp_python: str) -> Measured:
     """What a memory copy tells, in a quarter of a second and without an engine; kept as well."""
     identity = identity_here(llama_cpp_python)
     found = roughly_measured(identity, copy_bytes_per_s(identity.n_threads))
-    with suppress(OSError):  # it is as good without being kept
+    with suppress(UsageError):  # it is as good without being kept
         _keep(found)
     return found
 
@@ -115,7 +116,7 @@ def last_measured(llama_cpp_python: str) -> Measured | None:
     """What was measured on this machine with this engine before; None if nothing was."""
     try:
         document = json.loads(_path().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, UsageError, ValueError, RecursionError):
         return None
     return read_measured(document, identity_here(llama_cpp_python))
 
@@ -177,5 +178,12 @@ def _path() -> Path:
 def _keep(measured: Measured) -> None:
     path = _path()
     part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps(measured.to_json(), indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    try:
+        part.write_text(json.dumps(measured.to_json(), indent=1) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as exc:
+        part.unlink(missing_ok=True)
+        raise UsageError(
+            f"cannot keep what was measured in {path}: {exc.strerror}",
+            hint="set LOCALR1_HOME to a directory that can be written",
+        ) from exc

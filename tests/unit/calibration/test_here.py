@@ -65,3 +65,23 @@ def test_what_cannot_be_kept_is_known_all_the_same(
 
     assert known_here([], "0.3.36", measures=True)[HOST].rate is not None
     assert known_here([], "0.3.36") == {}
+    assert list((tmp_path / "cache").iterdir()) == [tmp_path / "cache" / "measured-speed.json"]
+
+
+def test_without_a_place_to_keep_it_the_machine_is_measured_each_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("LOCALR1_HOME", str(tmp_path / "a file"))
+
+    assert known_here([], "0.3.36", measures=True)[HOST].rate is not None
+
+
+def test_a_kept_measurement_that_is_damaged_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "measured-speed.json").write_text("[" * 100_000, encoding="utf-8")
+    monkeypatch.setenv("LOCALR1_HOME", str(tmp_path))
+
+    assert known_here([], "0.3.36") == {}
