@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from localr1.documents.document import STDIN
 from localr1.errors import UsageError
 
 if TYPE_CHECKING:
     from localr1.attach import DocumentWish
-
-_STDIN = "-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +35,9 @@ class DocumentOptions:
             if self.n_reserved is not None or self.n_first is not None:
                 raise UsageError("--reserve and --document-tokens are for a --document")
             return None
-        if _STDIN in self.names and stdin_is:
+        if STDIN in self.names and stdin_is:
             raise UsageError(f"stdin cannot be a document: it is {stdin_is}")
-        if self.names.count(_STDIN) > 1:
+        if self.names.count(STDIN) > 1:
             raise UsageError("stdin can be one document only")
         from localr1.attach import DocumentWish
         from localr1.documents.reading import read_document

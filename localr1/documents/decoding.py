@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 
+from localr1.documents.document import READABLE
 from localr1.errors import DocumentError
 
 # longest first: the mark of UTF-32 begins with that of UTF-16
@@ -56,7 +57,4 @@ def decoded_page(content: bytes, name: str) -> str:
 
 
 def _binary(name: str) -> DocumentError:
-    return DocumentError(
-        f"{name} holds binary data, no text",
-        hint="text, Markdown, source code, HTML, PDF and .docx can be read",
-    )
+    return DocumentError(f"{name} holds binary data, no text", hint=READABLE)

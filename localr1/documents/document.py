@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+STDIN = "-"
+"""The name of what comes in through stdin, which is text."""
+
+READABLE = "text, Markdown, source code, HTML, PDF and .docx can be read"
+"""What to tell somebody who brought something else."""
+
 MAX_CHARS = 4 * 1024**2
 """A million tokens and more; no model of the catalogue reads as much."""
 

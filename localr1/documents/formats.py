@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 
-from localr1.documents.document import Format
+from localr1.documents.document import READABLE, Format
 from localr1.errors import DocumentError
 
 HEAD_BYTES = 1024
 """As much of a file is looked at."""
 
-_READABLE = "text, Markdown, source code, HTML, PDF and .docx can be read"
 _HTML_SUFFIXES = (".html", ".htm", ".xhtml")
 _HTML_START = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html)\b", re.IGNORECASE)
 _REFUSED = (
@@ -21,12 +20,12 @@ _REFUSED = (
         "save it as .docx or PDF, without a password",
     ),
     (b"%!PS", "a PostScript file", "make a PDF of it: ps2pdf"),
-    (b"\x89PNG", "a PNG picture", _READABLE),
-    (b"\xff\xd8\xff", "a JPEG picture", _READABLE),
-    (b"GIF8", "a GIF picture", _READABLE),
+    (b"\x89PNG", "a PNG picture", READABLE),
+    (b"\xff\xd8\xff", "a JPEG picture", READABLE),
+    (b"GIF8", "a GIF picture", READABLE),
     (b"\x1f\x8b", "a gzip file", "unpack it first"),
-    (b"GGUF", "a model", _READABLE),
-    (b"\x7fELF", "a program", _READABLE),
+    (b"GGUF", "a model", READABLE),
+    (b"\x7fELF", "a program", READABLE),
 )
 
 

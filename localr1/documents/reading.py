@@ -7,16 +7,13 @@ from typing import BinaryIO
 
 from localr1.documents.cleaning import cleaned
 from localr1.documents.decoding import decoded
-from localr1.documents.document import MAX_CHARS, Document, Extracted, Format
+from localr1.documents.document import MAX_CHARS, STDIN, Document, Extracted, Format
 from localr1.documents.extraction import extract
 from localr1.documents.formats import HEAD_BYTES, recognised
 from localr1.errors import DocumentError, ModelNotFoundError, UsageError
 from localr1.paths import typed_path
 from localr1.terminal_text import safe_line
 from localr1.units import format_bytes
-
-STDIN = "-"
-"""The name of what comes in through stdin, which is text."""
 
 _MAX_FILE_BYTES = 256 * 1024**2  # pictures in a PDF may take that
 _MAX_TEXT_BYTES = 4 * MAX_CHARS  # UTF-8 and UTF-16 take four bytes at most
