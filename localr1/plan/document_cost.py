@@ -197,7 +197,7 @@ class _Search:
                     break
         if _WORTH_READING <= room_tokens < need.n_document:
             part = replace(need, n_document=room_tokens)
-            left_out = round(100 * (1 - room_tokens / need.n_document))
+            left_out = -(-100 * (need.n_document - room_tokens) // need.n_document)
             after = self._after(part, self._now.card)
             costs = f"the last {left_out} % of the text"
             yield self._way(f"--document-tokens {room_tokens}", costs, part, after)

@@ -110,15 +110,12 @@ def _layers(place: DevicePlan, plan: MemoryPlan) -> str:
 
 
 def _verdict(plan: MemoryPlan) -> str:
-    spare = format_bytes(plan.margin_bytes)
-    refused = refusal(plan)
-    if refused is not None:
-        context = f"; {plan.max_ctx} tokens of context would fit" if plan.max_ctx else ""
-        return f"does not fit: {refused}{context}"
     if plan.verdict is Verdict.DOES_NOT_FIT:
         stage = _STAGES[plan.failing_stage or Stage.FIRST_RUN]
+        why = refusal(plan) or f"{stage}, {format_bytes(-plan.margin_bytes)} short"
         context = f"; {plan.max_ctx} tokens of context would fit" if plan.max_ctx else ""
-        return f"does not fit: {stage}, {format_bytes(-plan.margin_bytes)} short{context}"
+        return f"does not fit: {why}{context}"
+    spare = format_bytes(plan.margin_bytes)
     longest = f"longest context that fits: {plan.max_ctx} tokens"
     if plan.n_ctx > plan.max_ctx:
         longest = f"but it was trained on {plan.card.n_ctx_train} tokens only"

@@ -48,11 +48,7 @@ def make_plan(
     hardware = choose_hardware(devices, host, known, request.device)
     solver = _solver(card, request, hardware)
     request, n_ctx = solver.request, solver.n_ctx()
-    if n_ctx < n_rows_of_cells(request):
-        raise UnsupportedParametersError(
-            f"a context of {n_ctx} tokens is too short for {request.n_seq_max} sequences",
-            hint="each needs a part of it: ask for a longer context, or for fewer sequences",
-        )
+    _require_cells(request, n_ctx)
     placement = solver.placement(n_ctx)
     verdict, max_ctx = solver.verdict(placement), solver.max_ctx()
     fixes: tuple[Fix, ...] = ()
@@ -98,6 +94,14 @@ def _solver(card: ModelCard, request: PlanRequest, hardware: Hardware) -> Solver
             if solver.verdict(solver.placement(solver.n_ctx())) is wanted:
                 return solver
     return solvers[-1]
+
+
+def _require_cells(request: PlanRequest, n_ctx: int) -> None:
+    if n_ctx < n_rows_of_cells(request):
+        raise UnsupportedParametersError(
+            f"a context of {n_ctx} tokens is too short for {request.n_seq_max} sequences",
+            hint="each needs a part of it: ask for a longer context, or for fewer sequences",
+        )
 
 
 def _kv_bytes_per_token(card: ModelCard, request: PlanRequest) -> int:
