@@ -39,7 +39,6 @@ from localr1.plan.layer_tensors import LayerTensors
 _PERIOD_WITHOUT_POSITIONS = {"granitehybrid": 1, "nemotron_h": 1, "smollm3": 4}
 """One layer in so many has no rotary embedding. Source: src/models/smollm3.cpp and others."""
 
-
 _POSITIONS_PER_TOKEN = {"qwen35": 4, "qwen35moe": 4}
 """In text, height, width and time. Source: `llama_model_rope_type` (src/llama-model.cpp)."""
 

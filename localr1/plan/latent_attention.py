@@ -49,7 +49,6 @@ def latent_attention(
     """What the layer's attention makes of `states`."""
     n_embd, n_tokens = states.dims
     n_nope, n_latent, n_head = layer["attn_k_b.weight"]
-    dim_v = layer["attn_v_b.weight"][1]
     n_rope = layer["attn_kv_a_mqa.weight"][1] - n_latent
     query = latent_query(layer, states, (n_nope + n_rope) * n_head)
     query = view(query, n_nope + n_rope, n_head, n_tokens)
@@ -72,24 +71,30 @@ def latent_attention(
         graph.expand(tensor)
     flat = view(key, dim, n_tokens)
     graph.expand(Tensor(flat.dims, sources=(flat, k_index), is_external=True))
-    looked_up, out_of = view(query, dim, n_tokens, n_head), layer.weight("attn_v_b.weight")
+    mixed = _looked_up(layer, view(query, dim, n_tokens, n_head), mask, cache)
+    graph.expand(mixed)
+    return projected(mixed, n_embd, n_tokens, weight=layer.weight("attn_output.weight"))
+
+
+def _looked_up(layer: LayerTensors, query: Tensor, mask: Tensor, cache: LatentCache) -> Tensor:
+    """What the heads have found, side by side, taken back out of the latent vector's space."""
+    _, n_tokens, n_head = query.dims
+    _, n_latent, _ = layer["attn_k_b.weight"]
+    dim_v, out_of = layer["attn_v_b.weight"][1], layer.weight("attn_v_b.weight")
     if cache.attended is not None:
-        sources = (looked_up, cache.keys, cache.values, mask)
+        sources = (query, cache.keys, cache.values, mask)
         mixed = Tensor((n_latent, n_head, n_tokens), sources=sources, attended=cache.attended)
         mixed = view(mixed, n_latent, n_tokens, n_head)
         mixed = projected(mixed, dim_v, n_tokens, n_head, weight=out_of)
         mixed = view(mixed, dim_v, n_head, n_tokens)
         mixed = Tensor(mixed.dims, sources=(mixed,))
-        mixed = view(mixed, dim_v * n_head, n_tokens)
-    else:
-        scores = projected(looked_up, mask.dims[0], n_tokens, n_head, weight=cache.keys)
-        scores = overwrite(scores, mask)
-        mixed = Tensor((n_latent, n_tokens, n_head), sources=(cache.values, scores))
-        mixed = projected(mixed, dim_v, n_tokens, n_head, weight=out_of)
-        mixed = view(mixed, dim_v, n_head, n_tokens)
-        mixed = Tensor((dim_v * n_head, n_tokens), sources=(mixed,))
-    graph.expand(mixed)
-    return projected(mixed, n_embd, n_tokens, weight=layer.weight("attn_output.weight"))
+        return view(mixed, dim_v * n_head, n_tokens)
+    scores = projected(query, mask.dims[0], n_tokens, n_head, weight=cache.keys)
+    scores = overwrite(scores, mask)
+    mixed = Tensor((n_latent, n_tokens, n_head), sources=(cache.values, scores))
+    mixed = projected(mixed, dim_v, n_tokens, n_head, weight=out_of)
+    mixed = view(mixed, dim_v, n_head, n_tokens)
+    return Tensor((dim_v * n_head, n_tokens), sources=(mixed,))
 
 
 def unfolded_keys_and_values(
