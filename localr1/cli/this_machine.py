@@ -29,6 +29,7 @@ def find_this_machine(
     """What the engine finds; nothing but the processor if it does not come up.
 
     With `calibrates` it is first measured how fast the types of weights of `card` are read.
+    Raises: EngineStartError if it cannot be measured without the engine; as `measure`.
     """
     from backends.machine import Machine, usable_memory
     from localr1.calibration.here import known_here
@@ -38,6 +39,8 @@ def find_this_machine(
     try:
         engine = Engine.start(rpc_servers)
     except EngineStartError as exc:
+        if calibrates:
+            raise
         output.narrate(f"note: planned for the processor only; {exc.message}")
         return PlannedMachine(devices=(), host=read_host_memory(), known={})
     try:

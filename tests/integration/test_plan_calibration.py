@@ -9,6 +9,7 @@ from localr1.calibration.measure import last_measured, measure, measure_roughly
 from localr1.calibration.probe_model import SHALLOW
 from localr1.cli.output import Output
 from localr1.cli.this_machine import find_this_machine
+from localr1.errors import EngineStartError
 from localr1.plan.hardware import HOST
 from localr1.units import MIB
 from localr1.worker.host import Engine
@@ -55,3 +56,17 @@ def test_a_machine_nobody_measured_has_a_guess_of_its_speed(
     assert rate.is_rough
     assert any("--calibrate" in notice for notice in guessed.notices)
     assert again.known[HOST].rate == rate
+
+
+def test_without_an_engine_there_is_a_plan_but_no_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # nothing to write the engine's log to
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+
+    found = find_this_machine(Output(quiet=True))
+
+    assert found.devices == ()
+    assert found.host.total_bytes > 0
+    with pytest.raises(EngineStartError):
+        find_this_machine(Output(quiet=True), calibrates=True)
