@@ -37,6 +37,8 @@ class Subject:
     knows_weights: bool = True
     tokenizer: Path | None = None
     """A GGUF, or a checkpoint's directory, if either is on this disk."""
+    published_types: tuple[str, ...] = ()
+    """The only types it is published in; empty: it can be had in any."""
 
     def shown(self, document: dict[str, Any]) -> dict[str, Any]:
         """The JSON of a plan, without weights where nobody said how big they are."""
@@ -50,6 +52,9 @@ class Subject:
         from localr1.plan.comfort import best_quantised
         from localr1.plan.quantisation import OFFERED_TYPES
 
+        if self.published_types:
+            notice = f"as {self.card.quant}: it is published as {', '.join(self.published_types)}"
+            return replace(self, notices=(*self.notices, f"{notice} only"))
         request = self.request
         if least_ctx is not None and not isinstance(request.n_ctx, int):
             request = replace(request, n_ctx=least_ctx)
@@ -109,7 +114,9 @@ def _from_catalogue(model: str, options: ModelOptions, file_type: str | None) ->
         f"{entry.name} is {entry.lineage}; planned as {card.quant} from the catalogue, nothing was "
         f"fetched (its checkpoint is {entry.repository})"
     )
-    return Subject(card, options.plan_request(), notices=(notice,))
+    return Subject(
+        card, options.plan_request(), notices=(notice,), published_types=entry.file_types
+    )
 
 
 def _from_repository(

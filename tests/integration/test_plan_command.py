@@ -136,3 +136,13 @@ def test_a_checkpoint_instead_of_a_model_is_refused(
     assert run(["plan", str(path)]) == 6
 
     assert "not a GGUF file" in capsys.readouterr().err
+
+
+def test_what_is_published_in_one_type_is_planned_in_that(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["plan", "gpt-oss:20b", "--on", "rtx-4090", "--quant", "best", "--json"]) == 0
+
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["model"]["quant"] == "MXFP4_MOE"
+    assert "as MXFP4_MOE: it is published as MXFP4_MOE only" in plan["notices"]
