@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,11 +16,8 @@ from tests.support.document_files import pdf_bytes, write_docx
 
 
 def refusal_of(path: Path) -> str:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(DocumentError) as caught:
         read_document(str(path), None)
-    grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown_kib < 64 * 1024
     assert "\n" not in caught.value.message
     assert len(caught.value.message) < 400
     return caught.value.message
