@@ -17,6 +17,7 @@ from localr1.plan.kv_cache import padded_cells
 from localr1.plan.memory_plan import Fix, MemoryPlan, Verdict
 from localr1.plan.prompt_attention import slowdown
 from localr1.plan.request import PlanRequest
+from localr1.plan.smaller_model import LOST
 
 PROMPT_TOKENS = 256
 """Kept for the question, and for what the chat template and the frame of a document add."""
@@ -207,7 +208,7 @@ class _Search:
         at_all: list[Fix] = []
         for card in smaller:
             after = self._after(self._need, card)
-            way = self._way(card.name, "what the larger model knows", self._need, after)
+            way = self._way(card.name, LOST, self._need, after)
             if way.is_enough and is_comfortable(after):
                 yield way
                 return

@@ -13,7 +13,8 @@ from localr1.model_facts.card import ModelCard
 from localr1.plan.comfort import is_comfortable, is_slow
 from localr1.plan.memory_plan import Fix, MemoryPlan, Verdict
 
-_COSTS = "what the larger model knows"
+LOST = "what the larger model knows"
+"""What a smaller model costs."""
 
 
 def with_smaller_model(
@@ -35,7 +36,7 @@ def with_smaller_model(
             fix = Fix(
                 change=card.name,
                 saves_bytes=max(plan.need_bytes - other.need_bytes, 0),
-                costs=_COSTS,
+                costs=LOST,
                 is_enough=True,
             )
             enough = [known for known in plan.fixes if known.is_enough]
